@@ -36,7 +36,8 @@ def test_demo_leaves_a_run_that_predicts(folder: Path) -> None:
     done = hmrm("predict", "face.avi", "--faces", "template", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "runs/demo/hmrm-" in done.stdout  # and not STSTNet's, which is newer
-    assert "nothing about people" in done.stdout
+    assert "nothing about people" in done.stdout.replace("\n", " ")
+    assert max(map(len, done.stdout.split("\n"))) <= 80
     assert (folder / "face.hmrm.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -127,4 +128,4 @@ def test_all_clips_of_a_table_are_answered(folder: Path) -> None:
     assert len((folder / "answers.csv").read_text().splitlines()) == 5
     table.write_text("\n".join([*lines, ""]))
     done = hmrm(*asked, cwd=folder)
-    assert done.returncode == 0 and "nothing about people" in done.stdout, done.stderr
+    assert done.returncode == 0, done.stderr

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,7 @@ from hmrm_lab.cli.shared import described, show
 from hmrm_lab.errors import ConfigError, HmrmError, InputError, Stopped
 
 app = typer.Typer(
-    help="List, execute and check the notebooks.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+    help="List, execute and check the notebooks.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
@@ -32,9 +29,8 @@ def list_(as_json: bool = False) -> None:
     ]
     lines = []
     for entry in found:
-        values = "  ".join(f"{name}={value!r}" for name, value in entry["parameters"].items())
-        for text in (f"{entry['name']}: {entry['title']}", f"    {values}"):
-            lines += textwrap.wrap(text, 80, subsequent_indent="    ", break_on_hyphens=False)
+        values = ", ".join(f"{name}={value!r}" for name, value in entry["parameters"].items())
+        lines += [f"{entry['name']}: {entry['title']}", f"    {values}"]
     lines += ["", f"Open them with `jupyter lab {all_notebooks()[0].path.parent}`."]
     show({"notebooks": found}, "\n".join(lines), as_json)
 

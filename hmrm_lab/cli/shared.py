@@ -2,7 +2,9 @@
 
 import inspect
 import json
+import re
 import sys
+import textwrap
 import tomllib
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -64,8 +66,17 @@ def _with_overrides(given: dict[str, Any], names: Sequence[str]) -> dict[str, An
 
 
 def show(result: dict[str, Any], text: str, as_json: bool) -> None:
-    """Print the result, as JSON or as text."""
-    typer.echo(json.dumps(result, indent=2) if as_json else text)
+    """Print the result, as JSON or as text in lines for a terminal."""
+    lines = json.dumps(result, indent=2) if as_json else "\n".join(map(_wrapped, text.split("\n")))
+    typer.echo(lines)
+
+
+def _wrapped(line: str) -> str:
+    """A longer line goes on below its last column; a command and a word are not cut."""
+    start = re.split(r"(?<=  )(?=\S)", line)[:-1]  # a column is two blanks from the one before
+    wrap = textwrap.TextWrapper(80, "", " " * len("".join(start)), break_on_hyphens=False)
+    wrap.break_long_words = False
+    return line if len(line) <= wrap.width or "  hmrm " in line else wrap.fill(line)
 
 
 def records(table: Any) -> list[dict[str, Any]]:

@@ -113,12 +113,13 @@ def effects(
     """Measure single changes to HMRM's recipe on inner folds."""
     import hmrm_lab as lab
     from hmrm_lab.config import load_config
+    from hmrm_lab.reporting.tables import stacked
     from hmrm_lab.runtime.store import check_writable
 
     check_writable(out)
     config = load_config(preset, overrides=overrides or [])
     study = lab.effects(config, lab.Clips(config, root), _variants(variant), out=out, jobs=jobs)
-    text = f"{study.words.to_string(index=False)}\n\n{study.caption}. Kept in {study.folder}"
+    text = f"{stacked(study.words)}\n\n{study.caption}. Kept in {study.folder}"
     what = {"sweep": str(study.folder), "what": study.caption, "changes": records(study.table)}
     show(what, text, as_json)
 
@@ -189,7 +190,7 @@ def evolve(
     import hmrm_lab as lab
     from hmrm_lab.config import load_config
     from hmrm_lab.reporting.plots.searches import choices_figure, fittest
-    from hmrm_lab.reporting.tables import display_table
+    from hmrm_lab.reporting.tables import display_table, stacked
     from hmrm_lab.runtime.processes import check_locks
     from hmrm_lab.runtime.store import check_writable, write_atomic
     from hmrm_lab.studies.trials import overrides_of
@@ -217,7 +218,7 @@ def evolve(
         "trials": records(study.table),
         "figure": str(page),
     }
-    best = display_table(fittest(study.table, SHOWN).drop(columns="Best")).to_string(index=False)
+    best = stacked(display_table(fittest(study.table, SHOWN).drop(columns="Best")))
     text = (
         f"{best}\n\nthe fittest of {len(study.table)} trials\n\n"
         f"{study.caption} Kept in {study.folder}\nfigure  {page}\nwinner  {command}"
@@ -296,12 +297,12 @@ def _space(texts: list[str] | None, widths: str | None, depths: str | None) -> "
 def _table_text(table: "pd.DataFrame") -> str:
     """The table for a terminal, best first; a note only where there is one."""
     from hmrm_lab.reporting.plots.searches import value_words
-    from hmrm_lab.reporting.tables import display_table
+    from hmrm_lab.reporting.tables import display_table, stacked
 
     idle = [] if table["Note"].any() else ["Note"]
     settings = {str(n): table[n].map(value_words) for n in table if "." in str(n)}
     ordered = table.assign(**settings).sort_values("UF1", ascending=False, kind="stable")
-    words = display_table(ordered).drop(columns=idle).to_string(index=False)
+    words = stacked(display_table(ordered).drop(columns=idle))
     if "Front" in table:
         front = int(table["Front"].sum())
         words += f"\n\nPareto front of UF1 (up) and parameters (down): {front} settings"

@@ -20,7 +20,7 @@ from hmrm_lab.reporting.plots.results import CONVENTION
 from hmrm_lab.reporting.report import figure_box
 from hmrm_lab.reporting.study_table import HONEST, Cell, StudyResult
 from hmrm_lab.reporting.svg import render_page
-from hmrm_lab.reporting.tables import ALL, NONE, SMOKE_WARNING, unused_words
+from hmrm_lab.reporting.tables import ALL, NONE, SMOKE_WARNING, stacked, unused_words
 from hmrm_lab.runtime.store import RunFolder, to_json, write_atomic
 
 OURS = ModelConfig().name
@@ -70,12 +70,7 @@ class ComparisonResult(StudyResult):
         return study_figures.scores_figure(self.table, caption=self.caption)
 
     def text(self) -> str:
-        """Two tables, each narrow enough for a terminal, then what they rest on."""
-        words = self.words
-        others = [n for n in map(str, words) if n.startswith(("Fidelity", "Takes", *OTHERS))]
-        parts = (words.drop(columns=others), words[["System", *others]])
-        tables = "\n\n".join(part.to_string(index=False) for part in parts)
-        return "\n".join([tables, "", self.caption, *self.remarks])
+        return "\n".join([stacked(self.words, "System"), "", self.caption, *self.remarks])
 
     def record(self) -> dict[str, Any]:
         ranking = study_table.ranking_over_sets(self.table)
@@ -148,9 +143,9 @@ class InputsResult(StudyResult):
         return study_figures.inputs_figure(self.table, caption=f"{self.caption}.\n{INPUTS_NOTE}")
 
     def text(self) -> str:
-        lines = [self.words.to_string(index=False), "", self.caption, INPUTS_NOTE]
+        lines = [stacked(self.words), "", self.caption, INPUTS_NOTE]
         if len(tests := study_words.paired_words(self.table)):
-            lines += ["", tests.to_string(index=False), INPUTS_TEST_NOTE]
+            lines += ["", stacked(tests), INPUTS_TEST_NOTE]
         return "\n".join([*lines, *self.remarks])
 
     def record(self) -> dict[str, Any]:
@@ -215,7 +210,7 @@ class AblationResult(StudyResult):
         return study_figures.forest_figure(self.table, full=self.full, caption=self.caption)
 
     def text(self) -> str:
-        return f"{self.words.to_string(index=False)}\n\n{self.caption}"
+        return f"{stacked(self.words)}\n\n{self.caption}"
 
     def record(self) -> dict[str, Any]:
         rows = _json_rows(self.table)

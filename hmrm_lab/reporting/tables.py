@@ -201,6 +201,17 @@ def aligned(words: pd.DataFrame, left: Sequence[bool]) -> str:
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
+def stacked(words: pd.DataFrame, key: str = "") -> str:
+    """A table in as many parts as a terminal needs; each begins with `key` or the first column."""
+    parts = [[str(words.columns[0])]]
+    for name in words.columns[1:]:
+        wide = words[[*parts[-1], name]].to_string(index=False)
+        if wide.find("\n") > COLUMNS:
+            parts.append([key or parts[0][0]])
+        parts[-1].append(name)
+    return "\n\n".join(words[part].to_string(index=False) for part in parts)
+
+
 def unused_words(systems: Sequence[str]) -> str:
     """`svm, lbp_top have no use for it`, of a setting that was asked for."""
     return f"{', '.join(systems)} {'has' if len(systems) == 1 else 'have'} no use for it"

@@ -10,13 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hmrm_lab.config import (
-    ExperimentConfig,
-    load_config,
-    override,
-    parse_override,
-    preset_names,
-)
+from hmrm_lab.config import ExperimentConfig, load_config, override, parse_override, preset_names
 from hmrm_lab.config.sections import tested_sets
 from hmrm_lab.errors import ConfigError, unknown_name
 from hmrm_lab.preparation import load_clips, load_flowset
