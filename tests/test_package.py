@@ -1,6 +1,8 @@
 """The package as a stranger gets it: built, checked, installed and run outside the checkout."""
 
+import json
 import subprocess
+import sys
 import venv
 import zipfile
 from pathlib import Path
@@ -40,3 +42,17 @@ def test_the_wheel_runs_in_an_empty_environment(
     for command in COMMANDS:
         assert call(user / "hmrm", *command.split())
     assert "user" in call(user / "python", "-c", "import hmrm_lab as lab; print(lab.__file__)")
+
+
+@pytest.mark.full
+def test_the_constraints_go_with_the_torch_of_the_index(tmp_path: Path) -> None:
+    """On a machine that is offered the build for CUDA, its Triton has to be the one of the list."""
+    report = tmp_path / "report.json"
+    dry = ("install", "--dry-run", "--ignore-installed", "-q", "--report", report)
+    wanted = ("-c", ROOT / "constraints.txt", f"{ROOT}[jupyter,sweep]")
+    subprocess.run([sys.executable, "-m", "pip", *dry, *wanted], check=True)
+    found = (one["metadata"] for one in json.loads(report.read_text())["install"])
+    versions = {one["name"].lower(): one["version"] for one in found}
+    if "triton" not in versions:
+        pytest.skip(f"the index has no build of torch {versions['torch']} for CUDA")
+    assert f"triton=={versions['triton']}" in (ROOT / "constraints.txt").read_text().split()

@@ -46,7 +46,7 @@ def evaluate(
     devices: Sequence[str] = ("cpu",),
     executor: str | Executor = "processes",
     scheduler: str | None = None,
-    stack: int = 1,
+    stack: int | None = None,
     background: bool = False,
     final_model: bool = True,
 ) -> Result:
@@ -77,7 +77,8 @@ def evaluate(
     executor, scheduler
         `processes`, or `dask` with the address of its scheduler, for a cluster.
     stack
-        The most folds that are trained as one model, which a GPU does faster.
+        The most folds that are trained as one model, which a GPU does faster: as many as fit there
+        if not given, else 1.
     background
         Return at once: the run goes on in a process of its own, on the CPU. See `Result.progress`
         and `wait`.
@@ -92,7 +93,7 @@ def evaluate(
     config = settings(system, known, protocol, seeds, epoch_rule, control)
     root, out = known.source.root if known.source else None, Path(out)
     if background:
-        if stack > 1 or tuple(devices) != ("cpu",) or executor != "processes":
+        if (stack or 1) > 1 or tuple(devices) != ("cpu",) or executor != "processes":
             problem = "a run in the background is computed by processes on the CPU"
             raise ConfigError(problem, hint="leave out devices, executor and stack, or background")
         later = Result(RunFolder.of(config, out), config=config, root=root_of(known), jobs=jobs)

@@ -27,7 +27,7 @@ def run(
     devices: str = "cpu",
     executor: str = "processes",
     scheduler: str | None = None,
-    stack: int = 1,
+    stack: int | None = None,
     as_json: bool = False,
 ) -> None:
     """Evaluate systems, leaving one subject out at a time."""
@@ -178,7 +178,7 @@ def _evaluate(
     devices: str = "cpu",
     executor: str = "processes",
     scheduler: str | None = None,
-    stack: int = 1,
+    stack: int | None = None,
 ) -> None:
     """Evaluate each system on the same folds, then write the report of the first.
 
@@ -197,7 +197,7 @@ def _evaluate(
     known = parse_devices(devices)
     check_writable(*(RunFolder.of(config, out).path for config in configs))
     processes = count_jobs(jobs, known)
-    for config in configs if stack > 1 else ():
+    for config in configs if stack and stack > 1 else ():
         check_stackable(config)
     with open_executor(executor, jobs=processes, devices=known, scheduler=scheduler) as execute:
         maps = [lab.Clips(config, root).maps(jobs=jobs) for config in configs]

@@ -24,6 +24,7 @@ from hmrm_lab.errors import ConfigError, DiskFullError, Stopped, unknown_name
 from hmrm_lab.evaluation.fold import (
     CRASHED,
     DIVERGED,
+    MEMORY,
     Executor,
     Failure,
     FoldRun,
@@ -102,12 +103,18 @@ def _in_stacks(
     for unit in units:
         alike[count_steps(config, len(unit.fold.train))].append(unit)
     stacks = [one[at : at + most] for one in alike.values() for at in range(0, len(one), most)]
-    with closing(execute(partial(run_stack, config, flowset, run=run), stacks)) as found:
-        for stack, outcome in found:
-            if isinstance(outcome, Failure):  # each is tried once more, alone
-                yield from ((unit, outcome) for unit in stack)
-            else:
-                yield from zip(stack, outcome["outcomes"], strict=True)
+    work = partial(run_stack, config, flowset, run=run)
+    while stacks:
+        halves = []  # of those that memory had no room for
+        with closing(execute(work, stacks)) as found:
+            for stack, outcome in found:
+                if not isinstance(outcome, Failure):
+                    yield from zip(stack, outcome["outcomes"], strict=True)
+                elif outcome.kind == MEMORY and len(stack) > 1:
+                    halves += [stack[: len(stack) // 2], stack[len(stack) // 2 :]]
+                else:  # each is tried once more, alone
+                    yield from ((unit, outcome) for unit in stack)
+        stacks = halves
 
 
 def write_curves(run: RunFolder, unit: dict[str, Any]) -> None:

@@ -38,7 +38,7 @@ from hmrm_lab.runtime.store import (
 from hmrm_lab.training.action_units import units_to_learn
 from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.pretrained import starting_weights
-from hmrm_lab.training.stacked import check_stackable, try_stack
+from hmrm_lab.training.stacked import stack_size
 from hmrm_lab.training.trainer import MODEL_NAME, fit, pretrained_weights, save_model
 
 ALL_CLIPS = "all clips"  # in place of a fold's name
@@ -53,7 +53,7 @@ def run_experiment(
     jobs: int = 1,
     devices: Sequence[str] = ("cpu",),
     execute: Executor | None = None,
-    stack: int = 1,
+    stack: int | None = None,
     watch: Watcher = UNWATCHED,
     flowset: FlowSet | None = None,
     final_model: bool = True,
@@ -66,20 +66,17 @@ def run_experiment(
     depends on it. `label` names the run where its progress is shown, in place of its system.
 
     The folds are computed by `jobs` processes, assigned to the `devices` in turn, or by `execute`;
-    with `stack` above 1 up to so many of them are trained as one model.
-    Those that fail do not stop the others: see `RunFolder.failures`.
+    up to `stack` of them are trained as one model (default: on CUDA devices as many as fit, else
+    1). Those that fail do not stop the others: see `RunFolder.failures`.
     """
     run = RunFolder.of(config, out)
     check_writable(run.path)
     read_ledger(out)  # complains of a damaged one before the work, not after it
     Protocol.of(config.evaluation).check()  # likewise
-    if stack > 1:
-        check_stackable(config)
     if flowset is None:
         flowset = load_flowset(config, root, jobs=jobs, watch=watch)
     flowset = flowset.with_same_person(config.evaluation.same_person)
-    if stack > 1:
-        try_stack(config, flowset)
+    most = stack_size(stack, config, flowset, devices)
     if config.training.pretrain_epochs:
         for seed in config.evaluation.seeds:  # once, and not by every process
             pretrained_weights(config, seed, flowset)
@@ -88,7 +85,7 @@ def run_experiment(
     try:
         with watching(run, watch, f"{label or config.model.name}: folds"):
             execute = execute or processes(jobs, devices)
-            run_loso(config, flowset, run, execute=execute, stack=stack)
+            run_loso(config, flowset, run, execute=execute, stack=most)
     except BaseException:  # stopped or failed; its finished folds were evaluated all the same
         with suppress(DiskFullError):  # which must not hide what ended the run
             record_evaluation(run)

@@ -103,7 +103,7 @@ def check_graph(device: str) -> str:
     parameters = [*learner.loss.parameters()]
     recorded = RecordedGradients(learner.loss, parameters)
     for _ in range(5):
-        batch = learner.augment(torch.arange(6, device=device))
+        batch = learner.augment(learner.draw(torch.arange(6)))
         recorded(*batch)
         ours = [one.grad.clone() for one in parameters if one.grad is not None]
         recorded.unrecorded(*batch)
@@ -122,11 +122,11 @@ def check_bytes(device: str) -> str:
 def check_stack(device: str) -> str:
     (config, clips), rows = _fold(), torch.arange(6)
     folds = [FoldToFit(clips.take(np.arange(count)), count, 0) for count in (12, 11)]
-    ours = Stack(config, folds, device=device).step([rows, rows])
+    ours = Stack(config, folds, device=device).steps([rows, rows])
     alone = []
     for fold in folds:
         torch.manual_seed(fold.seed)
-        alone.append(Learner(config, fold.train, device=device).step(rows.to(device)))
+        alone.append(Learner(config, fold.train, device=device).step(rows))
     return agree([ours], [torch.stack(alone)])
 
 

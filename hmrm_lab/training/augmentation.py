@@ -1,6 +1,7 @@
 """Augmentation of motion maps while training: MotionMix, mixup, flip, shift, turn.
 
-Maps are (B, C, H, W), or sequences (B, T, C, H, W), all of whose maps are changed alike.
+Maps are (B, C, H, W), or sequences (B, T, C, H, W), all of whose maps are changed alike. Random
+numbers are drawn on the host, for which no GPU has to wait; None where there is nothing to draw.
 
 MotionMix (paper 3.1.2) exchanges eye and mouth motion between two clips of one class, whose label
 is inherited: `F_mix = (1 - M) F_a + M (lambda F_b + (1 - lambda) F_a)`. `lambda = 1` swaps, smaller
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from hmrm_lab.config.sections import AugmentConfig
 from hmrm_lab.records import MASKS
 
 # Eyes with brows, and mouth, of an aligned face that fills its crop: left, top, right, bottom.
@@ -54,7 +56,7 @@ class MotionMix:
     """Mix training clips, and no others, with partners of their class, and record the pairs."""
 
     maps: MapSource  # (n, C, H, W), or (n, T, C, H, W)
-    labels: Tensor  # (n,)
+    labels: Tensor  # (n,), on the host
     masks: Tensor  # (n, 2, H, W), bool, order (eyes, mouth)
     share: float
     strength: tuple[float, float] = (1.0, 1.0)
@@ -68,20 +70,26 @@ class MotionMix:
             for label in self.labels.unique()
         }
 
-    def __call__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return maps, a share of them mixed, and partners (B,): themselves where not mixed."""
+    def draw(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Draw partners (B,) of clips, themselves where not mixed, and lambda (B,), zero there."""
         if self.share == 0 or not self.regions:
-            return self.maps[rows], rows
+            return rows, None
         partners = self._draw_partners(rows)
         chosen = torch.rand(len(rows)) < self.share
         pairs = zip(rows[chosen].tolist(), partners[chosen].tolist(), strict=True)
         self.provenance.update(pairs)
         low, high = self.strength
         strength = (low + (high - low) * torch.rand(len(rows))) * chosen
-        partners = torch.where(chosen.to(rows.device), partners, rows)
+        return torch.where(chosen, partners, rows), strength
+
+    def mix(self, rows: Tensor, partners: Tensor, strength: Tensor | None) -> Tensor:
+        """Return the maps of clips (B,), mixed as drawn."""
+        device = self.masks.device
+        if strength is None:
+            return self.maps[rows.to(device)]
         clips, place = torch.cat([rows, partners]).unique(return_inverse=True)  # each asked once
-        own, theirs = self.maps[clips][place].chunk(2)
-        return mix_motion(own, theirs, self._mask[rows], strength.to(own)), partners
+        own, theirs = self.maps[clips.to(device)][place.to(device)].chunk(2)
+        return mix_motion(own, theirs, self._mask[rows.to(device)], strength.to(own))
 
     def _draw_partners(self, rows: Tensor) -> Tensor:
         """Draw a clip of the same class for each, itself only where its class has no other."""
@@ -89,24 +97,29 @@ class MotionMix:
         for label, members in self._same_class.items():
             where = torch.nonzero(self.labels[rows] == label).flatten()
             if len(members) > 1 and len(where):
-                step = torch.randint(1, len(members), (len(where),), device=members.device)
+                step = torch.randint(1, len(members), (len(where),))
                 position = torch.searchsorted(members, rows[where])
                 partners[where] = members[(position + step) % len(members)]
         return partners
 
 
-def mix_clips(maps: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Blend each clip with another of its batch, and their classes: `lambda x + (1 - lambda) x'`.
+def draw_blend(count: int, alpha: float) -> tuple[Tensor | None, Tensor | None]:
+    """Draw a partner in the batch for each clip, and its share from Beta(alpha, alpha)."""
+    if alpha == 0:
+        return None, None
+    partners, concentration = torch.randperm(count), torch.full((count,), alpha)
+    return partners, torch.distributions.Beta(concentration, concentration).sample()
 
-    Lambda is drawn for each clip from Beta(alpha, alpha). Targets (B, K) are probabilities. The
-    third result is the position (B,) of each clip's partner.
+
+def blend(maps: Tensor, targets: Tensor, partners: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    """Blend each clip with its partner, and their classes: `lambda x + (1 - lambda) x'`.
+
+    Targets (B, K) are probabilities.
     """
-    partners = torch.randperm(len(maps)).to(maps.device)
-    concentration = torch.full((len(maps),), alpha)
-    share = torch.distributions.Beta(concentration, concentration).sample().to(maps)
+    partners, share = partners.to(maps.device), share.to(maps)
     theirs, their_targets = maps[partners], targets[partners]
     mixed = theirs + per_clip(share, maps.ndim) * (maps - theirs)
-    return mixed, their_targets + share[:, None] * (targets - their_targets), partners
+    return mixed, their_targets + share[:, None] * (targets - their_targets)
 
 
 def flip(maps: Tensor) -> Tensor:
@@ -130,29 +143,32 @@ def per_clip(values: Tensor, ndim: int) -> Tensor:
     return values.reshape(-1, *[1] * (ndim - 1))
 
 
-def jitter(maps: Tensor, *, flips: bool, shift_px: int, scale: float, rotate_deg: float) -> Tensor:
-    """Flip, shift, zoom and turn each clip at random; turning turns the vectors, too."""
-    if flips:
-        mirrored = torch.rand(len(maps), device=maps.device) < 0.5
-        maps = torch.where(per_clip(mirrored, maps.ndim), flip(maps), maps)
-    if shift_px == 0 and scale == 0 and rotate_deg == 0:
+def draw_moves(count: int, augment: AugmentConfig) -> tuple[Tensor | None, ...]:
+    """Draw whether clips are mirrored, their zoom, turn, and shifts: the arguments of `jitter`."""
+    mirrored = torch.rand(count) < 0.5 if augment.flip else None
+    if augment.shift_px == augment.scale == augment.rotate_deg == 0:
+        return mirrored, None, None, None, None
+    zoom, turn, right, down = (2 * torch.rand(count) - 1 for _ in range(4))
+    shifts = augment.shift_px * right, augment.shift_px * down
+    return mirrored, 1 + augment.scale * zoom, math.radians(augment.rotate_deg) * turn, *shifts
+
+
+def jitter(maps: Tensor, mirrored: Tensor | None, *warp: Tensor | None) -> Tensor:
+    """Flip, zoom, turn and shift each clip as drawn; turning turns the vectors, too."""
+    if mirrored is not None:
+        flipped = per_clip(mirrored.to(maps.device), maps.ndim)
+        maps = torch.where(flipped, flip(maps), maps)
+    zoom, angle, right, down = (None if number is None else number.to(maps) for number in warp)
+    if zoom is None or angle is None or right is None or down is None:
         return maps
-
-    def symmetric() -> Tensor:
-        return 2 * torch.rand(len(maps), device=maps.device, dtype=maps.dtype) - 1
-
-    zoom = 1 + scale * symmetric()
-    angle = math.radians(rotate_deg) * symmetric()
     cos, sin = angle.cos(), angle.sin()
-    right, down = (2 * shift_px / maps.shape[-1] * symmetric() for _ in range(2))
+    right, down = (2 / maps.shape[-1] * distance for distance in (right, down))
     rows = [torch.stack([cos / zoom, sin / zoom, right], dim=1)]
     rows += [torch.stack([-sin / zoom, cos / zoom, down], dim=1)]
     planes = maps.flatten(1, -3)  # times as channels
     grid = F.affine_grid(torch.stack(rows, dim=1), list(planes.shape), align_corners=False)
     moved = F.grid_sample(planes, grid, padding_mode="border", align_corners=False)
     moved = moved.reshape(maps.shape)
-    if rotate_deg == 0:
-        return moved
     cos, sin = (per_clip(part, maps.ndim - 1) for part in (cos, sin))
     u, v = moved[..., U, :, :], moved[..., V, :, :]
     turned = torch.stack([cos * u - sin * v, sin * u + cos * v], dim=-3)

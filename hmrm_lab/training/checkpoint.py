@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from hmrm_lab.errors import InputError
-from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.store import (
     RunFolder,
     parse_json,
@@ -26,12 +25,12 @@ from hmrm_lab.runtime.store import (
     refuse_full_disk,
     write_tensors,
 )
-from hmrm_lab.training.learner import Learner, random_state, set_random_state
+from hmrm_lab.training.learner import Learner
 
-FORM = 4  # of the checkpoint; files of another form are ignored
+FORM = 5  # of the checkpoint; files of another form are ignored
 EVERY_SECONDS = 10.0  # a checkpoint
 WRITE_SECONDS = 0.5  # a line of progress
-Tell = Callable[[int, int, float], None]  # epochs done, epochs in all, loss
+Tell = Callable[[int, int, Any], None]  # epochs done, epochs in all, loss
 
 
 @dataclass
@@ -43,14 +42,15 @@ class Checkpoint:
     _identity: dict[str, Any] = field(default_factory=dict, init=False)
     _written: float = field(default=0.0, init=False)
 
-    def begin(self, learner: Learner, train: FlowSet, *, seed: int, epochs: int) -> None:
+    def begin(self, learner: Learner, clips: Any, *, seed: Any, epochs: int) -> None:
+        """Go on where another process stopped with these clips (fingerprints) and seeds."""
         self._identity = {
             "form": FORM,
             "settings": learner.config.digest(),
-            "clips": train.fingerprint(),
+            "clips": clips,
             "seed": seed,
             "epochs": epochs,
-            "device": learner.mix.labels.device.type,
+            "device": learner.device.type,
             "torch": torch.__version__,
         }
         self._written = time.monotonic()
@@ -92,13 +92,11 @@ def _digest(text: str, tensors: dict[str, Tensor]) -> str:
 
 
 def _tensors_of(learner: Learner) -> dict[str, Tensor]:
-    pairs = sorted(learner.mix.provenance)
     parts: dict[str, dict[str, Tensor]] = {
         "model": learner.model.state_dict(),
         "loss": learner.loss.loss_of.state_dict(),
         "averaged": learner.averaged.state_dict() if learner.averaged else {},
-        "random": random_state(learner.mix.labels.device),
-        "mix": {"provenance": torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2)},
+        "own": learner.own,
     }
     for number, moments in learner.optimizer.state_dict()["state"].items():
         parts[f"optimizer.{number}"] = moments
@@ -122,9 +120,8 @@ def _restore(learner: Learner, tensors: dict[str, Tensor], state: dict[str, Any]
     }  # copies, for the file may be replaced
     learner.optimizer.load_state_dict({"state": moments, "param_groups": state["groups"]})
     learner.schedule.load_state_dict(state["schedule"])
-    learner.mix.provenance.update((a, b) for a, b in tensors["mix.provenance"].tolist())
     learner.losses[:], learner.probes[:] = state["losses"], state["probes"]
-    set_random_state(part("random"), learner.mix.labels.device)
+    learner.own = part("own")
 
 
 @dataclass
@@ -148,7 +145,7 @@ class RunningFold:
         return Checkpoint(self._file(stage), self.every_s, keep_end=bool(stage), tell=self._tell)
 
     def clear(self) -> None:
-        for path in (self.status_file, self._file(""), self._file("inner")):
+        for path in (self.status_file, self._file(""), self._file("inner"), self._file("stack")):
             path.unlink(missing_ok=True)
 
     def _file(self, stage: str) -> Path:

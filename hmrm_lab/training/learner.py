@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,14 +20,28 @@ from hmrm_lab.flow.motion_maps import MotionFromFrames, learnt_network, select_c
 from hmrm_lab.models.layers import in_bfloat16
 from hmrm_lab.records import FlowSet
 from hmrm_lab.registry import systems
-from hmrm_lab.training import action_units
-from hmrm_lab.training.augmentation import MotionMix, jitter, mix_clips, template_masks
+from hmrm_lab.training import action_units, augmentation
 from hmrm_lab.training.losses import MSWCE, balance_classes, forward_tasks
 from hmrm_lab.training.system_inputs import FineTuned, map_source
 
 Loss = Callable[..., Tensor]  # of the maps, labels and action units of a batch
 Record = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
 WARM_UP = 3  # steps of each size of batch that run before one is recorded
+
+
+class Drawn(NamedTuple):
+    """Random numbers for the clips of a batch, each (B,), on the host; None of what is off."""
+
+    rows: Tensor  # positions of the clips
+    partners: Tensor  # for MotionMix
+    strength: Tensor | None
+    mirrored: Tensor | None
+    zoom: Tensor | None
+    angle_rad: Tensor | None
+    right_px: Tensor | None
+    down_px: Tensor | None
+    others: Tensor | None  # for mixup: positions in the batch
+    share: Tensor | None
 
 
 class Learner:
@@ -41,9 +55,10 @@ class Learner:
         device: str,
         weights: Mapping[str, Tensor] | None = None,
     ) -> None:
-        labels = torch.from_numpy(train.labels).to(device)
-        training, loss = config.training, config.loss
+        training, loss, self.device = config.training, config.loss, torch.device(device)
         self.config, self.classes = config, len(train.classes)
+        on_host = torch.from_numpy(train.labels)
+        self.labels = on_host.to(device)
         units = action_units.units_to_learn(config, train)
         self.targets = action_units.unit_targets(train, units).to(device)  # (n, U)
         size, outputs = train.maps.shape[-1], (self.classes, len(units))
@@ -54,10 +69,12 @@ class Learner:
             offset.copy_(action_units.log_odds(self.targets))
         masks = train.masks
         if masks is None:
-            masks = np.repeat(template_masks(train.maps.shape[-1])[None], len(train), axis=0)
-        self.mix = MotionMix(
+            masks = np.repeat(
+                augmentation.template_masks(train.maps.shape[-1])[None], len(train), axis=0
+            )
+        self.mix = augmentation.MotionMix(
             map_source(config, self.model, train, device),
-            labels,
+            on_host,
             torch.from_numpy(masks).to(device),
             share=config.augment.motionmix,
             strength=config.augment.mix_lambda,
@@ -67,7 +84,7 @@ class Learner:
             loss.scale_weights,
             gamma=loss.gamma,
             learn_scale_weights=loss.learn_scale_weights,
-            class_weights=balance_classes(labels, self.classes, loss.class_weight_power),
+            class_weights=balance_classes(self.labels, self.classes, loss.class_weight_power),
             label_smoothing=loss.label_smoothing,
             margin=loss.margin,
         ).to(device)
@@ -82,7 +99,7 @@ class Learner:
         self.schedule = LambdaLR(self.optimizer, rate_schedule(training, steps))
         self.averaged = average_weights(self.model, training.ema) if training.ema else None
         self.gradients = gradients_of(config, self.loss, device)
-        self.losses: list[float] = []  # the mean of every epoch done
+        self.losses: list[Any] = []  # the mean of every epoch done
         self.probes: list[Any] = []  # likewise the results of the probe
 
     @property
@@ -90,19 +107,28 @@ class Learner:
         """The model that classifies: the average of weights, if there is one."""
         return self.averaged.module if self.averaged else self.model
 
+    @property
+    def own(self) -> dict[str, Tensor]:
+        """What was drawn and will be: the pairs that were mixed, the state of random numbers."""
+        pairs = torch.tensor(sorted(self.mix.provenance), dtype=torch.int64)
+        return {"mixed": pairs.reshape(-1, 2), **random_state(self.device)}
+
+    @own.setter
+    def own(self, state: dict[str, Tensor]) -> None:
+        self.mix.provenance.update((own, partner) for own, partner in state["mixed"].tolist())
+        set_random_state(state, self.device)
+
     def run_epoch(self) -> float:
         """Learn from all clips once, in random order; returns the mean loss."""
         self.model.train()
-        labels, count = self.mix.labels, len(self.mix.labels)
-        total = torch.zeros((), device=labels.device)
-        order = torch.randperm(count).to(labels.device)
-        for rows in split_batches(order, self.config.training.batch):
+        count, total = len(self.labels), torch.zeros((), device=self.device)
+        for rows in split_batches(torch.randperm(count), self.config.training.batch):
             total += self.step(rows) * len(rows)
         return total.item() / count
 
     def step(self, rows: Tensor) -> Tensor:
         """Learn from the clips at these positions; returns their loss."""
-        loss = self.gradients(*self.augment(rows))
+        loss = self.gradients(*self.augment(self.draw(rows)))
         if self.config.training.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip_norm)
         self.advance()
@@ -115,25 +141,27 @@ class Learner:
         if self.averaged:
             self.averaged.update_parameters(self.model)
 
-    def augment(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return maps, labels and action units of these clips, mixed and moved at random."""
-        augment, labels = self.config.augment, self.mix.labels[rows]
-        maps, mixed_with = self.mix(rows)
-        own, theirs = self.targets[rows], self.targets[mixed_with]
-        units = torch.where(own == theirs, own, torch.nan)  # nobody has coded a mixture
-        maps = jitter(
-            maps,
-            flips=augment.flip,
-            shift_px=augment.shift_px,
-            scale=augment.scale,
-            rotate_deg=augment.rotate_deg,
-        )
+    def draw(self, rows: Tensor) -> Drawn:
+        """Draw how the clips at these positions are mixed and moved."""
+        augment, mixed = self.config.augment, self.mix.draw(rows)
+        moves = augmentation.draw_moves(len(rows), augment)
+        others, share = augmentation.draw_blend(len(rows), augment.mixup)
+        if others is not None:
+            self.mix.provenance.update(zip(rows.tolist(), rows[others].tolist(), strict=True))
+        return Drawn._make((rows, *mixed, *moves, others, share))
+
+    def augment(self, drawn: Drawn) -> tuple[Tensor, Tensor, Tensor]:
+        """Return maps, labels and action units of clips, mixed and moved as drawn."""
+        rows, partners, strength, *moves, others, share = drawn
+        maps = augmentation.jitter(self.mix.mix(rows, partners, strength), *moves)
         maps = select_channels(maps, self.config.input.channels)
-        if augment.mixup:
+        labels = self.labels[rows.to(self.device)]
+        own, theirs = (self.targets[clips.to(self.device)] for clips in (rows, partners))
+        units = torch.where(own == theirs, own, torch.nan)  # nobody has coded a mixture
+        if others is not None and share is not None:
             targets = torch.cat([F.one_hot(labels, self.classes).to(maps), units], dim=1)
-            maps, targets, partners = mix_clips(maps, targets, augment.mixup)
+            maps, targets = augmentation.blend(maps, targets, others, share)
             labels, units = targets.tensor_split([self.classes], dim=1)
-            self.mix.provenance.update(zip(rows.tolist(), rows[partners].tolist(), strict=True))
         return maps, labels, units
 
 

@@ -46,7 +46,8 @@ def draw_mixtures(mix: MotionMix, *, seed: int) -> Mixtures:
     whole = replace(mix, share=1.0, provenance=set())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        maps, _ = whole(torch.arange(len(mix.labels)))
+        rows = torch.arange(len(mix.labels))
+        maps = whole.mix(rows, *whole.draw(rows))
     pairs = np.array(sorted(whole.provenance), dtype=np.int64).reshape(-1, 2)
     own, partners = pairs[pairs[:, 0] != pairs[:, 1]].T
     return Mixtures(maps[torch.from_numpy(own)].numpy(), own, partners)

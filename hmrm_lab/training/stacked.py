@@ -4,12 +4,13 @@ Every weight, moment and average has a leading axis of folds, over which the net
 `torch.vmap`. A fold has what it has alone: initial weights, random numbers of its own for
 augmentation and dropout, batches (the shorter ones filled up with clips that do not count), and
 gradients of a loss of its own, clipped by their own norm; the optimizer is elementwise. Stacked and
-alone agree up to rounding. A stack that is stopped begins again.
+alone agree up to rounding.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
 
@@ -24,8 +25,9 @@ from hmrm_lab.errors import ConfigError, DivergedError
 from hmrm_lab.models.layers import Draw, stacked_folds
 from hmrm_lab.preparation.clip_arrays import MAP_SIDE_PX
 from hmrm_lab.records import FlowSet
-from hmrm_lab.training.checkpoint import Tell
+from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.learner import (
+    Drawn,
     Learner,
     build_learner,
     random_state,
@@ -53,99 +55,132 @@ class FoldToFit(NamedTuple):
     train: FlowSet
     seed: int
     run_seed: int
-    tell: Tell = lambda done, epochs, loss: None  # after each epoch
 
 
 def fit_stack(
-    config: ExperimentConfig, folds: Sequence[FoldToFit], *, device: str = "cpu"
+    config: ExperimentConfig,
+    folds: Sequence[FoldToFit],
+    *,
+    device: str = "cpu",
+    checkpoint: Checkpoint | None = None,
 ) -> list[Fitted | DivergedError]:
     """Train folds with as many steps in an epoch as one model; see `trainer.fit`.
 
     A fold whose loss is not finite has an error as its result; the others do not notice it.
     """
+    epochs, clips = config.training.epochs, [fold.train.fingerprint() for fold in folds]
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
         stack = Stack(config, folds, device=device)
-        for epoch in range(1, config.training.epochs + 1):
-            for number, loss in enumerate(stack.run_epoch()):
-                if stack.diverged[number] is None:
-                    stack.learners[number].losses.append(loss)
-                    folds[number].tell(epoch, config.training.epochs, loss)
-            if all(stack.diverged):
+        if checkpoint:
+            checkpoint.begin(stack, clips, seed=[fold.seed for fold in folds], epochs=epochs)
+        for _ in range(len(stack.losses), epochs):
+            stack.losses.append(stack.run_epochs())
+            if checkpoint:
+                checkpoint.after_epoch(stack)
+            if not any(map(math.isfinite, stack.losses[-1])):
                 break
         stack.unstack()
     return [
-        error or finished(config, fold.train, fold.run_seed, learner)
-        for error, fold, learner in zip(stack.diverged, folds, stack.learners, strict=True)
+        diverged(learner.losses) or finished(config, fold.train, fold.run_seed, learner)
+        for fold, learner in zip(folds, stack.learners, strict=True)
     ]
 
 
-class Stack:
-    """The state of folds in training, between two epochs."""
+def diverged(losses: Sequence[float]) -> DivergedError | None:
+    wrong = (pair for pair in enumerate(losses, start=1) if not math.isfinite(pair[1]))
+    return next((divergence(loss, epoch) for epoch, loss in wrong), None)
+
+
+class Stack(Learner):
+    """The learner of all folds: weights, moments and averages with a leading axis of folds."""
 
     def __init__(
         self, config: ExperimentConfig, folds: Sequence[FoldToFit], *, device: str
     ) -> None:
-        self.config, self.device = config, torch.device(device)
-        self.learners, self.random = [], []
-        for train, seed, run_seed, _ in folds:
+        super().__init__(config, folds[0].train, device=device)
+        self.learners: list[Learner] = []
+        self.states: list[dict[str, Tensor]] = []  # of the folds' random numbers
+        for train, seed, run_seed in folds:
             weights = None
             if config.training.pretrain_epochs:
                 weights = pretrained_weights(config, run_seed, train)
             torch.manual_seed(seed)
             self.learners.append(Learner(config, train, device=device, weights=weights))
-            self.random.append(random_state(self.device))
-        self.diverged: list[DivergedError | None] = [None] * len(folds)
-        self.counts = torch.tensor([len(fold.train) for fold in folds], device=device)
-        self.all = Learner(config, folds[0].train, device=device)
-        for stacked, *own in zip(*map(_tensors, (self.all, *self.learners)), strict=True):
+            self.states.append(random_state(self.device))
+        self.counts = torch.tensor([len(fold.train) for fold in folds])
+        self.first = [0, *self.counts.cumsum(0).tolist()]  # clip of each fold among all
+        mixes = [learner.mix for learner in self.learners]
+        clips = zip(*((mix.maps, mix.labels, mix.masks) for mix in mixes), strict=True)
+        maps, labels, masks = map(torch.cat, clips)
+        self.mix = replace(self.mix, maps=maps, labels=labels, masks=masks)
+        self.labels = labels.to(self.device)
+        self.targets = torch.cat([learner.targets for learner in self.learners])
+        for stacked, *own in zip(*map(_tensors, (self, *self.learners)), strict=True):
             stacked.data = torch.stack([tensor.detach() for tensor in own])
 
-    def run_epoch(self) -> list[float]:
+    @property
+    def own(self) -> dict[str, Tensor]:
+        """The `own` of every fold."""
+        states: dict[str, Tensor] = {}
+        for number, learner in enumerate(self.learners):
+            with self._own_numbers(number):
+                states |= {f"{number}.{name}": state for name, state in learner.own.items()}
+        return states
+
+    @own.setter
+    def own(self, states: dict[str, Tensor]) -> None:
+        for number, learner in enumerate(self.learners):
+            with self._own_numbers(number):
+                learner.own = {name: states[f"{number}.{name}"] for name in learner.own}
+
+    def run_epochs(self) -> list[float]:
         """Learn from all clips of every fold once; returns the mean loss of each."""
-        self.all.model.train()
+        self.model.train()
         total, orders = torch.zeros(len(self.learners), device=self.device), []
         for number, learner in enumerate(self.learners):
             with self._own_numbers(number):
-                orders.append(torch.randperm(len(learner.mix.labels)))
+                orders.append(torch.randperm(len(learner.labels)))
         batches = (split_batches(order, self.config.training.batch) for order in orders)
         for rows in zip(*batches, strict=True):
-            total += self.step(rows) * torch.tensor([len(one) for one in rows]).to(total)
-        losses: list[float] = (total / self.counts).tolist()
-        for number, loss in enumerate(losses):
-            if self.diverged[number] is None and not math.isfinite(loss):
-                self.diverged[number] = divergence(loss, len(self.learners[number].losses) + 1)
-        return losses
+            total += self.steps(rows) * torch.tensor([len(one) for one in rows]).to(total)
+        return (total / self.counts.to(total)).tolist()
 
-    def step(self, rows: Sequence[Tensor]) -> Tensor:
+    def steps(self, rows: Sequence[Tensor]) -> Tensor:
         """Learn from the clips at these positions of each fold; returns the loss of each, (F,)."""
-        longest, batches, weights = max(map(len, rows)), [], []
+        longest, drawn, weights = max(map(len, rows)), [], []
         for number, (learner, own) in enumerate(zip(self.learners, rows, strict=True)):
             with self._own_numbers(number):
-                maps, labels, units = learner.augment(own.to(self.device))
-            missing = longest - len(own)
-            again = torch.arange(longest).clamp_max(len(own) - 1).to(self.device)
-            units = F.pad(units, (0, 0, 0, missing), value=torch.nan)  # of nobody known
-            batches.append((maps[again], labels[again], units))
-            weights.append(F.pad(torch.full((len(own),), 1 / len(own)), (0, missing)))
-        arguments = [torch.stack(part) for part in zip(*batches, strict=True)]
+                numbers = learner.draw(own)
+            again = torch.arange(longest).clamp_max(len(own) - 1)
+            filled = Drawn._make(None if one is None else one[again] for one in numbers)
+            others = None if filled.others is None else filled.others + number * longest
+            clips = (positions + self.first[number] for positions in filled[:2])
+            drawn.append((*clips, *filled[2:-2], others, filled.share))
+            weights.append(F.pad(torch.full((len(own),), 1 / len(own)), (0, longest - len(own))))
+        columns = zip(*drawn, strict=True)
+        joined = Drawn._make(None if one[0] is None else torch.cat(one) for one in columns)
+        batch = self.augment(joined)
+        maps, labels, units = (part.unflatten(0, (-1, longest)) for part in batch)
         counted = torch.stack(weights).to(self.device)
-        for parameter in self.all.loss.parameters():
+        units = units.masked_fill(counted[..., None] == 0, torch.nan)  # of nobody known
+        for parameter in self.loss.parameters():
             parameter.grad = None
-        losses = self._losses([len(own) for own in rows], longest, *arguments, counted)
+        losses = self._losses([len(own) for own in rows], longest, maps, labels, units, counted)
         losses.sum().backward()
         if self.config.training.clip_norm:
             self._clip(self.config.training.clip_norm)
-        self.all.advance()
+        self.advance()
         return losses.detach()
 
     def unstack(self) -> None:
-        """Hand the weights to the learners of the folds."""
+        """Hand weights and losses to the learners of the folds."""
         for number, learner in enumerate(self.learners):
-            for own, stacked in zip(_tensors(learner), _tensors(self.all), strict=True):
+            for own, stacked in zip(_tensors(learner), _tensors(self), strict=True):
                 own.data.copy_(stacked[number])
+            learner.losses = [losses[number] for losses in self.losses]
 
     def _losses(self, counts: list[int], longest: int, *arguments: Tensor) -> Tensor:
-        loss = self.all.loss
+        loss = self.loss
         state = dict(chain(loss.named_parameters(), loss.named_buffers()))
 
         def loss_of_fold(state: dict[str, Tensor], *batch: Tensor) -> Tensor:
@@ -158,9 +193,9 @@ class Stack:
     @contextmanager
     def _own_numbers(self, number: int) -> Iterator[None]:
         """Let a fold draw its random numbers, in the order in which it draws them alone."""
-        set_random_state(self.random[number], self.device)
+        set_random_state(self.states[number], self.device)
         yield
-        self.random[number] = random_state(self.device)
+        self.states[number] = random_state(self.device)
 
     def _draw(self, number: int, clips: int, filled: int) -> Draw:
         """Make a function that draws for the clips of a fold's batch, filled up to so many."""
@@ -169,18 +204,37 @@ class Stack:
             rows = len(x) // filled * clips
             with self._own_numbers(number):
                 drawn = torch.rand_like(x[:rows])
-            return torch.cat([drawn, torch.zeros_like(x[rows:])])
+            return drawn if rows == len(x) else torch.cat([drawn, torch.zeros_like(x[rows:])])
 
         return uniform_like
 
     @torch.no_grad()
     def _clip(self, most: float) -> None:
         """Clip the gradients of each fold as `clip_grad_norm_` does those of one."""
-        gradients = [p.grad for p in self.all.model.parameters() if p.grad is not None]
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients])
         shares = (most / (squares.sum(0).sqrt() + 1e-6)).clamp_max(1)
         for gradient in gradients:
             gradient.mul_(shares.view(-1, *[1] * (gradient.ndim - 1)))
+
+
+def stack_size(
+    asked: int | None, config: ExperimentConfig, flowset: FlowSet, devices: Sequence[str]
+) -> int:
+    """Return the most folds of a stack; where none is asked for, on CUDA devices all that fit.
+
+    Raises `ConfigError` where stacks were asked for and cannot be.
+    """
+    if asked == 1 or not (asked or devices[0].startswith("cuda")):
+        return 1
+    try:
+        check_stackable(config)
+        try_stack(config, flowset)
+    except ConfigError:
+        if asked:
+            raise
+        return 1
+    return asked or len(flowset)
 
 
 def check_stackable(config: ExperimentConfig) -> None:
@@ -209,7 +263,7 @@ def try_stack(config: ExperimentConfig, flowset: FlowSet) -> None:
     with torch.random.fork_rng(devices=[]):
         stack = Stack(without_own_weights(config), [fold] * 2, device="cpu")
         try:
-            stack.step([torch.arange(2)] * 2)
+            stack.steps([torch.arange(2)] * 2)
         except RuntimeError as error:
             if not any(word in str(error) for word in ("vmap", "Batching rule")):
                 raise

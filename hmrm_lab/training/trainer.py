@@ -102,7 +102,7 @@ def fit(
         torch.manual_seed(seed)
         learner = Learner(config, train, device=device, weights=weights)
         if checkpoint:
-            checkpoint.begin(learner, train, seed=seed, epochs=count)
+            checkpoint.begin(learner, train.fingerprint(), seed=seed, epochs=count)
         while len(learner.losses) < count:
             loss = learner.run_epoch()
             if not math.isfinite(loss):

@@ -13,7 +13,13 @@ from hmrm_lab.faces.landmarks import region_masks
 from hmrm_lab.flow.motion_maps import motion_map
 from hmrm_lab.records import Clip, ClipKey, FlowSet
 from hmrm_lab.registry import flows
-from hmrm_lab.training.augmentation import MotionMix, mix_clips, mix_motion, template_masks
+from hmrm_lab.training.augmentation import (
+    MotionMix,
+    blend,
+    draw_blend,
+    mix_motion,
+    template_masks,
+)
 from hmrm_lab.training.losses import MSWCE
 from hmrm_lab.training.mixing import (
     Mixtures,
@@ -44,6 +50,11 @@ def make_mix(n: int = 12, **settings: object) -> MotionMix:
     return mix_of(flowset, **settings)
 
 
+def mixed(mix: MotionMix, rows: torch.Tensor | None = None) -> torch.Tensor:
+    rows = torch.arange(len(mix.labels)) if rows is None else rows
+    return mix.mix(rows, *mix.draw(rows))
+
+
 @pytest.mark.parametrize("strength", [0.0, 0.4, 1.0])
 def test_the_equation(strength: float) -> None:
     own, partner = RNG.normal(size=(2, 3, 28, 28)).astype(np.float32)
@@ -59,11 +70,11 @@ def test_motion_comes_from_the_recorded_partner_of_the_same_class() -> None:
     mix = make_mix(regions=("mouth",))
     for _ in range(20):
         rows = torch.randperm(12)
-        mixed, _ = mix(rows)
+        maps = mixed(mix, rows)
     assert len(mix.provenance) > 12
     assert all(own % 3 == partner % 3 and own != partner for own, partner in mix.provenance)
     eyes, mouth = torch.from_numpy(template_masks(28))
-    for own, picture in zip(rows, mixed, strict=True):
+    for own, picture in zip(rows, maps, strict=True):
         assert (picture[:, eyes & ~mouth] == own).all()
         (partner,) = picture[:, mouth].unique().tolist()
         assert (int(own), int(partner)) in mix.provenance
@@ -72,7 +83,7 @@ def test_motion_comes_from_the_recorded_partner_of_the_same_class() -> None:
 def test_share_is_the_share_of_mixed_clips() -> None:
     mix = make_mix(share=0.25)
     rows = torch.arange(12).repeat(200)
-    changed = (mix(rows)[0] != rows[:, None, None, None]).flatten(1).any(1)
+    changed = (mixed(mix, rows) != rows[:, None, None, None]).flatten(1).any(1)
     assert changed.float().mean() == pytest.approx(0.25, abs=0.03)
 
 
@@ -80,8 +91,9 @@ def test_clips_and_classes_are_blended_alike() -> None:
     torch.manual_seed(0)
     targets = F.one_hot(torch.arange(64) % 3, 3).float()
     maps = targets[:, :, None, None].expand(64, 3, 4, 4)
-    mixed, classes, partners = mix_clips(maps, targets, 1.0)
-    torch.testing.assert_close(mixed[:, :, 0, 0], classes)
+    partners, share = draw_blend(64, 1.0)
+    blended, classes = blend(maps, targets, partners, share)
+    torch.testing.assert_close(blended[:, :, 0, 0], classes)
     torch.testing.assert_close(classes.sum(1), torch.ones(64))
     assert not classes[(targets + targets[partners]) == 0].any()
     assert 0.2 < classes.max(1).values.min() < classes.max(1).values.max() <= 1
@@ -130,7 +142,7 @@ def test_every_clip_is_mixed_once_by_the_account(toy_flowset: FlowSet) -> None:
 def test_a_class_of_one_clip_has_no_mixture(toy_flowset: FlowSet) -> None:
     mix = mix_of(toy_flowset.take([0, 1, 3, 4, 2]))  # of the classes 0, 1, 0, 1 and 2
     assert draw_mixtures(mix, seed=0).own.tolist() == [0, 1, 2, 3]
-    assert torch.equal(mix(torch.tensor([4]))[0], mix.maps[[4]])
+    assert torch.equal(mixed(mix, torch.tensor([4])), mix.maps[[4]])
 
 
 def test_the_account_names_clips_and_persons(toy_flowset: FlowSet) -> None:

@@ -72,14 +72,16 @@ def test_a_hundred_random_shapes_agree_on_a_gpu(backend: str) -> None:
         assert twice or backend == "mamba_ssm"
 
 
-def test_the_kernels_for_a_gpu_agree_in_the_interpreter() -> None:
+@pytest.mark.parametrize("shapes", [12, pytest.param(100, marks=pytest.mark.full)])
+def test_the_kernels_for_a_gpu_agree_in_the_interpreter(shapes: int) -> None:
     pytest.importorskip("triton", reason="Triton has no interpreter on this machine")
     program = Path(__file__).with_name("interpreted_scan.py")
     folders = os.pathsep.join(map(str, program.parents[1:3]))
-    command, environment = [sys.executable, program, "12"], {**os.environ, "PYTHONPATH": folders}
+    command, environment = [sys.executable, program, str(shapes)], {**os.environ}
+    environment["PYTHONPATH"] = folders
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split()[-1] == "11"
+    assert done.stdout.split()[-1] == str(shapes - 1)
 
 
 @pytest.mark.slow
@@ -190,6 +192,10 @@ def test_the_backend_follows_the_tensor() -> None:
     assert choose_backend("auto", torch.zeros(1)) == "fused"
     assert choose_backend("auto", torch.zeros(1, dtype=torch.float64)) == "loop"
     assert choose_backend("auto", torch.zeros(1, device="meta")) == "loop"
+    rounded = [tensor.bfloat16() for tensor in draw((), 7, 3, 4)]
+    with torch.autocast("cpu"):  # what it rounded is scanned in float32 all the same
+        y = selective_scan(*rounded, backend="fused")
+    torch.testing.assert_close(y, scan_reference(*(tensor.float() for tensor in rounded)))
     for name, device in (("cuda", "CUDA devices"), ("fused", "the CPU")):
         with pytest.raises(ConfigError, match=f"float32 on {device}"):
             choose_backend(name, torch.zeros(1, dtype=torch.float64))

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from test_crops import TEMPLATE, Plain
 
 import hmrm_lab as lab
-from hmrm_lab.config.sections import PICTURE_SIDE_PX, FacesConfig
+from hmrm_lab.config.sections import PICTURE_SIDE_PX, AugmentConfig, FacesConfig
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.datasets.recordings.manifest import write_manifest
 from hmrm_lab.datasets.video import open_recording
@@ -49,7 +49,7 @@ from hmrm_lab.registry import systems
 from hmrm_lab.runtime.store import cache_folder
 from hmrm_lab.studies.experiment import run_experiment
 from hmrm_lab.studies.predict import predict_recording
-from hmrm_lab.training.augmentation import flip, jitter
+from hmrm_lab.training.augmentation import draw_moves, flip, jitter
 from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.system_inputs import all_channels
 from hmrm_lab.training.trainer import MODEL_NAME, fit
@@ -306,7 +306,7 @@ def test_a_mirror_and_a_turn_change_the_vectors_and_no_picture() -> None:
     mirrored = flip(maps)
     assert torch.equal(mirrored[:, 0], -maps[:, 0].flip(-1))
     assert torch.equal(mirrored[:, 1:], maps[:, 1:].flip(-1))
-    turned = jitter(even, flips=False, shift_px=0, scale=0.0, rotate_deg=30.0)
+    turned = jitter(even, *draw_moves(6, AugmentConfig(rotate_deg=30.0)))
     torch.testing.assert_close(turned[:, 2:], even[:, 2:])
     torch.testing.assert_close(turned[:, :2].square().sum(1), 2 * torch.ones(6, 20, 20))
     assert not torch.equal(turned[:, :2], even[:, :2])

@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_flowset, quick_config
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from hmrm_lab.config import ExperimentConfig, load_config
 from hmrm_lab.errors import ConfigError, DivergedError
 from hmrm_lab.evaluation import fold
 from hmrm_lab.preparation import load_flowset
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.experiment import run_experiment
+from hmrm_lab.training.checkpoint import Checkpoint
 from hmrm_lab.training.learner import Learner
-from hmrm_lab.training.stacked import FoldToFit, Stack, check_stackable, fit_stack, try_stack
+from hmrm_lab.training.stacked import FoldToFit, Stack, fit_stack, stack_size
 from hmrm_lab.training.trainer import fit
 
 EVERYTHING = (
@@ -33,8 +36,8 @@ def test_a_step_has_the_losses_and_gradients_of_the_folds_alone(system: tuple[st
     config = quick_config(*system)
     rows = [torch.arange(count) for count in CLIPS]
     stack = Stack(config, FOLDS, device="cpu")
-    losses = stack.step(rows)
-    gradients = [parameter.grad for parameter in stack.all.loss.parameters()]
+    losses = stack.steps(rows)
+    gradients = [parameter.grad for parameter in stack.loss.parameters()]
     for number, (one, own) in enumerate(zip(FOLDS, rows, strict=True)):
         torch.manual_seed(one.seed)
         alone = Learner(config, one.train, device="cpu")
@@ -44,22 +47,56 @@ def test_a_step_has_the_losses_and_gradients_of_the_folds_alone(system: tuple[st
             torch.testing.assert_close(stacked[number], parameter.grad, **close)
 
 
-def test_folds_stay_apart_and_one_that_diverges_stops_no_other() -> None:
+class Cost(TorchDispatchMode):
+    """Count the operators of torch, and the bytes that they make."""
+
+    operators = made = 0
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None) -> object:
+        result = operator(*args, **(kwargs or {}))
+        tensors = result if isinstance(result, (tuple, list)) else [result]
+        self.made += sum(one.nbytes for one in tensors if isinstance(one, torch.Tensor))
+        self.operators += 1
+        return result
+
+
+def test_a_fold_more_is_more_data_and_few_more_operators() -> None:
+    """Of the 1,650 of a step it has only what it draws: an order, MotionMix, moves, dropout."""
+    costs = []
+    for count in (2, 6):
+        stack = Stack(load_config("default", system="hmrm"), FOLDS[:1] * count, device="cpu")
+        with Cost() as cost:
+            stack.steps([torch.arange(15)] * count)
+        costs.append(cost)
+    two, six = costs
+    assert 0 < six.operators - two.operators <= 4 * 100
+    assert two.operators <= 1900
+    assert six.made / two.made == pytest.approx(3, rel=0.02)
+
+
+def test_folds_stay_apart_go_on_where_they_were_and_one_that_diverges_stops_no_other(
+    tmp_path: Path,
+) -> None:
     config = quick_config("hmrm", *EVERYTHING, "training.epochs=3", "input.normalise=none")
     wild = replace(FOLDS[1].train, maps=FOLDS[1].train.maps * np.float32(1e30))
-    told: list[tuple[int, int, float]] = []
-    folds = [
-        FOLDS[0],
-        FOLDS[1]._replace(train=wild),
-        FOLDS[0]._replace(tell=lambda *a: told.append(a)),
-    ]
-    first, error, again = fit_stack(config, folds)
+    folds = [FOLDS[0], FOLDS[1]._replace(train=wild), FOLDS[0]]
+    told: list[int] = []
+
+    def stop(done: int, epochs: int, losses: list[float]) -> None:
+        told.append(done)
+        if told == [1, 2]:
+            raise KeyboardInterrupt
+
+    checkpoint = Checkpoint(tmp_path / "stack.safetensors", every_s=0, tell=stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit_stack(config, folds, checkpoint=checkpoint)
+    first, error, again = fit_stack(config, folds, checkpoint=checkpoint)
+    assert told == [1, 2, 3]
     assert isinstance(error, DivergedError)
     assert str(error) == "the loss is nan in epoch 1; lower training.lr"
     alone = fit(config, FOLDS[0].train, seed=FOLDS[0].seed, run_seed=0)
     assert first.losses == again.losses == pytest.approx(alone.losses, rel=1e-5)
     assert first.partners == alone.partners
-    assert told == [(epoch, 3, loss) for epoch, loss in enumerate(again.losses, start=1)]
     answers = [one.probabilities(TOY) for one in (first, again, alone)]
     np.testing.assert_array_equal(*answers[:2])
     np.testing.assert_allclose(*answers[1:], atol=1e-3)
@@ -69,7 +106,7 @@ def test_folds_stay_apart_and_one_that_diverges_stops_no_other() -> None:
 def test_a_whole_loso_scores_the_same_to_the_last_printed_digit(
     system: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On built-in faces. Folds that are there are kept, and a stack that fails is tried alone."""
+    """On built-in faces. Folds that are there are kept; a stack is halved until it fits."""
     config = quick_config(*system, "training.epochs=6")
     flowset = load_flowset(config)
 
@@ -86,15 +123,16 @@ def test_a_whole_loso_scores_the_same_to_the_last_printed_digit(
     assert sorted(record["stacked"] for record in stacked.records()) == [1, 3, 3, 3]
     assert not any("stacked" in record for record in alone.records())
     if system == ("mlp",):
-        next(stacked.folds.iterdir()).unlink()
-        monkeypatch.setattr(fold, "fit_stack", full)
-        sizes = [record.get("stacked") for record in run("stacked", 3).records()]
-        assert len(sizes) == 4
-        assert sizes.count(None) == 1
+        for number in range(1, 4):
+            stacked.fold_file(f"synthetic/s0{number}", 0).unlink()
+        monkeypatch.setattr(fold, "fit_stack", one_that_fits)
+        assert [record["stacked"] for record in run("stacked", 3).records()] == [1] * 4
 
 
-def full(*_: object, **__: object) -> None:
-    raise RuntimeError("CUDA out of memory")
+def one_that_fits(config: ExperimentConfig, folds: list[FoldToFit], **how: object) -> object:
+    if len(folds) > 1:
+        raise RuntimeError("CUDA out of memory")
+    return fit_stack(config, folds, **how)
 
 
 def test_what_cannot_be_stacked_is_refused() -> None:
@@ -109,5 +147,7 @@ def test_what_cannot_be_stacked_is_refused() -> None:
     ):
         config = quick_config(*system)
         with pytest.raises(ConfigError, match=f"{words}.*; leave --stack out"):
-            check_stackable(config)
-            try_stack(config, TOY)
+            stack_size(2, config, TOY, ["cpu"])
+        assert stack_size(None, config, TOY, ["cuda:0"]) == 1
+    sizes = [stack_size(None, quick_config("hmrm"), TOY, [device]) for device in ("cpu", "cuda:0")]
+    assert sizes == [1, len(TOY)], "on a card as many as there are"

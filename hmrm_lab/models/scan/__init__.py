@@ -63,6 +63,9 @@ def selective_scan(
     those of x, A < 0; B, C (..., L, N); skip (D,) or (..., D), the D of the equation. Returns
     (..., L, D).
     """
+    # A recurrence adds up what is rounded.
+    if not x.is_meta and torch.is_autocast_enabled(x.device.type):
+        x, dt, A, B, C, skip = (tensor.float() for tensor in (x, dt, A, B, C, skip))
     name = choose_backend(backend, x)
     entries = max(1, len(x)) if x.ndim > 2 else 1
     reversed_ = (reverse,) * entries if isinstance(reverse, bool) else reverse
