@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import partial
@@ -76,6 +76,12 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:
         guess.append(f"`{LISTED_BY[kind]}` lists all")
     hint = " ".join(guess) or f"known are {', '.join(known) or 'none'}"
     return ConfigError(f"unknown {kind} '{name}'", hint=hint)
+
+
+def check_known(kind: str, name: str, known: Collection[str]) -> None:
+    """Raise that error unless `name` is among those that exist."""
+    if name not in known:
+        raise unknown_name(kind, name, known)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from hmrm_lab.errors import ConfigError, unknown_name
+from hmrm_lab.errors import ConfigError, check_known, unknown_name
 from hmrm_lab.records import PX
 
 if TYPE_CHECKING:
@@ -153,8 +153,7 @@ class Registry:
 
     def __getitem__(self, name: str) -> Entry:
         import_module(self.package)
-        if name not in self._entries:
-            raise unknown_name(self.kind, name, self._entries)
+        check_known(self.kind, name, self._entries)
         return self._entries[name]
 
     def table(self, **columns: Callable[[Entry], Any]) -> "pd.DataFrame":

@@ -16,7 +16,7 @@ from hmrm_lab.config import ExperimentConfig, load_config, override
 from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.datasets.recordings.findings import Finding
 from hmrm_lab.datasets.recordings.manifest import write_manifest
-from hmrm_lab.errors import InputError, unknown_name
+from hmrm_lab.errors import InputError, check_known
 from hmrm_lab.preparation import load_clips, load_flowset
 from hmrm_lab.records import CHANNELS, PX, Clip, ClipKey, Floats, FlowSet, Ints, group_kfold
 from hmrm_lab.reporting.drawing import enlarged_flow, flow_picture, image_uri
@@ -135,8 +135,7 @@ class MotionMaps(FlowSet, Dataset[tuple[torch.Tensor, int]]):
 
     def of(self, expression: str) -> "MotionMaps":
         """The clips of one class."""
-        if expression not in self.classes:
-            raise unknown_name("expression", expression, self.classes)
+        check_known("expression", expression, self.classes)
         return self[self.labels == self.classes.index(expression)]
 
     def split(self, share: float = 0.5, seed: int = 0) -> tuple["MotionMaps", "MotionMaps"]:
@@ -238,8 +237,7 @@ class Clips(Sequence[Clip]):
 
     def of(self, expression: str) -> "Clips":
         """The clips of one class, in their order; an `InputError` if there is none."""
-        if expression not in self.classes:
-            raise unknown_name("expression", expression, self.classes)
+        check_known("expression", expression, self.classes)
         chosen = [clip for clip in self if clip.expression == expression]
         if not chosen:
             problem = f"none of these clips is {expression}"

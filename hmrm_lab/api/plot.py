@@ -17,11 +17,10 @@ from hmrm_lab.api.result import NO_RUN, Result, Results, Study
 from hmrm_lab.api.result import results_of as _results_of
 from hmrm_lab.api.result import score as _score
 from hmrm_lab.errors import InputError
+from hmrm_lab.evaluation import simulate as _simulate
 from hmrm_lab.evaluation.live_progress import SnapshotReader
-from hmrm_lab.evaluation.simulate import collect_epoch_predictions as _collect_epoch_predictions
-from hmrm_lab.evaluation.simulate import evaluation_counts as _evaluation_counts
-from hmrm_lab.evaluation.simulate import uf1_by_evaluations as _uf1_by_evaluations
 from hmrm_lab.records import Clip, Floats
+from hmrm_lab.reporting import svg as _svg
 from hmrm_lab.reporting.drawing import (
     Mode,
     difference_picture,
@@ -31,6 +30,10 @@ from hmrm_lab.reporting.drawing import (
     longest_px,
 )
 from hmrm_lab.reporting.drawing import magnified as moved_picture
+from hmrm_lab.reporting.plots import motion_fields as _fields
+from hmrm_lab.reporting.plots import results as _results
+from hmrm_lab.reporting.plots import searches as _searches
+from hmrm_lab.reporting.plots import single_clips as _clips
 from hmrm_lab.reporting.plots.faces import answers_figure as answers
 from hmrm_lab.reporting.plots.faces import apex_curve_figure as apex_curve
 from hmrm_lab.reporting.plots.faces import apex_errors_figure as apex_errors
@@ -53,9 +56,6 @@ from hmrm_lab.reporting.plots.input_pictures import survivors_figure as survivor
 from hmrm_lab.reporting.plots.input_pictures import weights_figure as frame_weights
 from hmrm_lab.reporting.plots.motion_fields import blend_figure as blends
 from hmrm_lab.reporting.plots.motion_fields import distance_figure as distances
-from hmrm_lab.reporting.plots.motion_fields import error_figure as _error_figure
-from hmrm_lab.reporting.plots.motion_fields import flow_figure as _flow_figure
-from hmrm_lab.reporting.plots.motion_fields import flow_gallery_figure as _flow_gallery_figure
 from hmrm_lab.reporting.plots.motion_fields import gallery_by_class_figure as maps_by_class
 from hmrm_lab.reporting.plots.motion_fields import mask_picture
 from hmrm_lab.reporting.plots.motion_fields import means_by_class_figure as means_by_class
@@ -74,27 +74,16 @@ from hmrm_lab.reporting.plots.region_tokens import matrix_figure as matrix
 from hmrm_lab.reporting.plots.region_tokens import scan_order_figure as scan_order
 from hmrm_lab.reporting.plots.region_tokens import shade_figure as regions
 from hmrm_lab.reporting.plots.region_tokens import trace_figure as trace
-from hmrm_lab.reporting.plots.results import cost_figure as _cost_figure
 from hmrm_lab.reporting.plots.results import distributions_figure as distributions
 from hmrm_lab.reporting.plots.results import folds_figure as folds
-from hmrm_lab.reporting.plots.results import metrics_interval_figure as _metrics_interval_figure
 from hmrm_lab.reporting.plots.results import peeking_curve_figure as peeking_curve
-from hmrm_lab.reporting.plots.results import training_curves_figure as _training_curves_figure
 from hmrm_lab.reporting.plots.searches import choices_figure as choices
 from hmrm_lab.reporting.plots.searches import fittest
-from hmrm_lab.reporting.plots.searches import heatmap_figure as _heatmap_figure
-from hmrm_lab.reporting.plots.searches import search_history_figure as _search_history_figure
-from hmrm_lab.reporting.plots.single_clips import confusion_figure as _confusion_figure
 from hmrm_lab.reporting.plots.single_clips import feature_figure as features
-from hmrm_lab.reporting.plots.single_clips import hard_cases_figure as _hard_cases_figure
-from hmrm_lab.reporting.plots.single_clips import subject_strip_figure as _subject_strip_figure
 from hmrm_lab.reporting.recording_pages import shaded_parts
 from hmrm_lab.reporting.study_figures import forest_figure as _forest_figure
 from hmrm_lab.reporting.study_figures import inputs_figure as _inputs_figure
 from hmrm_lab.reporting.study_figures import power_figure as power
-from hmrm_lab.reporting.svg import confusion_cells as _confusion_cells
-from hmrm_lab.reporting.svg import loss_curves as _loss_curves
-from hmrm_lab.reporting.svg import subject_cells as _subject_cells
 from hmrm_lab.runtime.store import RunFolder
 from hmrm_lab.studies.evolve import Evolved
 
@@ -111,9 +100,10 @@ def confusion(found: Result | pd.DataFrame | NDArray[Any], part: str = "all") ->
     if isinstance(found, np.ndarray):
         names = dict.fromkeys(map(str, range(len(found))))
         counts = {"confusion": found.tolist(), "subjects": 0, "f1": names}
-        return _confusion_figure({"all": counts, "datasets": {}, "seeds": [0], **NO_RUN}, part)
-    result = found if isinstance(found, Result) else _score(found)
-    return _confusion_figure(result.metrics, part)
+        metrics = {"all": counts, "datasets": {}, "seeds": [0], **NO_RUN}
+    else:
+        metrics = (found if isinstance(found, Result) else _score(found)).metrics
+    return _clips.confusion_figure(metrics, part)
 
 
 def subjects(result: Result, caption: str | None = None) -> Figure:
@@ -121,7 +111,7 @@ def subjects(result: Result, caption: str | None = None) -> Figure:
 
     >>> figure = lab.plot.subjects(lab.score(maps, maps.y))
     """
-    return _subject_strip_figure(result.answers, caption=caption or result.caption)
+    return _clips.subject_strip_figure(result.answers, caption=caption or result.caption)
 
 
 def curves(result: Result) -> Figure:
@@ -130,7 +120,7 @@ def curves(result: Result) -> Figure:
     >>> lab.plot.curves(result).layout.yaxis.title.text
     'Training loss'
     """
-    return _training_curves_figure(result.history, caption=result.caption)
+    return _results.training_curves_figure(result.history, caption=result.caption)
 
 
 def intervals(results: Results) -> Figure:
@@ -138,7 +128,7 @@ def intervals(results: Results) -> Figure:
 
     >>> figure = lab.plot.intervals([result])
     """
-    return _metrics_interval_figure(_table(results))
+    return _results.metrics_interval_figure(_table(results))
 
 
 def peeking(results: Mapping[str, Result], claims: Mapping[str, float] | None = None) -> Figure:
@@ -153,9 +143,10 @@ def peeking(results: Mapping[str, Result], claims: Mapping[str, float] | None = 
     drawn, classes, told = dict[str, Any](), set[int](), dict[str, None]()
     for name, one in results.items():
         seeds = one.config.evaluation.seeds
-        seen = [_collect_epoch_predictions(RunFolder(one.folder), seed) for seed in seeds]
-        counts = _evaluation_counts(len(seen[0].guesses))
-        drawn[name] = counts, np.stack([_uf1_by_evaluations(each, counts) for each in seen])
+        seen = [_simulate.collect_epoch_predictions(RunFolder(one.folder), seed) for seed in seeds]
+        counts = _simulate.evaluation_counts(len(seen[0].guesses))
+        scores = [_simulate.uf1_by_evaluations(each, counts) for each in seen]
+        drawn[name] = counts, np.stack(scores)
         classes.add(seen[0].classes)
         told[one.caption] = None
     if len(classes) != 1:
@@ -170,7 +161,7 @@ def cost(results: Results, caption: str = "") -> Figure:
 
     >>> figure = lab.plot.cost(result)
     """
-    return _cost_figure(_table(results), caption=caption)
+    return _results.cost_figure(_table(results), caption=caption)
 
 
 def hard_cases(result: Result, maps: MotionMaps, count: int = 8) -> Figure:
@@ -178,7 +169,7 @@ def hard_cases(result: Result, maps: MotionMaps, count: int = 8) -> Figure:
 
     >>> figure = lab.plot.hard_cases(result, maps, count=2)
     """
-    return _hard_cases_figure(result.answers, maps, count=count, caption=result.caption)
+    return _clips.hard_cases_figure(result.answers, maps, count=count, caption=result.caption)
 
 
 def pictures(images: Mapping[str, NDArray[Any]], title: str = "", caption: str = "") -> Figure:
@@ -205,7 +196,7 @@ def flow(
     >>> figure = lab.plot.flow(lab.flow(clips[0], "dis"), clips[0])
     """
     frame = None if clip is None else clip.frames[clip.onset]
-    return _flow_figure(frame, field, mode=mode, max_px=max_px, caption=caption)
+    return _fields.flow_figure(frame, field, mode=mode, max_px=max_px, caption=caption)
 
 
 def flows(
@@ -222,9 +213,9 @@ def flows(
     >>> figure = lab.plot.flows(fields)
     """
     if exact is not None:
-        return _error_figure(fields, exact, caption=caption)
+        return _fields.error_figure(fields, exact, caption=caption)
     frame = None if clip is None else clip.frames[clip.onset]
-    return _flow_gallery_figure(fields, mode=mode, frame=frame, caption=caption)
+    return _fields.flow_gallery_figure(fields, mode=mode, frame=frame, caption=caption)
 
 
 def forest(study: Study, full: str | None = None) -> Figure:
@@ -243,7 +234,7 @@ def heatmap(study: Study, rows: str, columns: str) -> Figure:
     >>> figure = lab.plot.heatmap(study, "hidden", "width")
     """
     axes = [(name, sorted(study.table[name].unique().tolist())) for name in (rows, columns)]
-    return _heatmap_figure(study.table, *axes, caption=study.caption)
+    return _searches.heatmap_figure(study.table, *axes, caption=study.caption)
 
 
 def search(study: Study | Evolved) -> Figure:
@@ -253,7 +244,7 @@ def search(study: Study | Evolved) -> Figure:
     >>> figure = lab.plot.search(study)
     """
     caption = study.caption if isinstance(study, Study) else ""
-    return _search_history_figure(study.table, caption=caption)
+    return _searches.search_history_figure(study.table, caption=caption)
 
 
 def inputs(study: Study) -> Figure:
@@ -276,9 +267,9 @@ def live(result: Result) -> dict[str, Any]:
     snapshot = SnapshotReader(RunFolder(result.folder)).read()
     counts = snapshot.counts.sum(0)
     return {
-        "subjects": HTML(_subject_cells(snapshot.folds)),
-        "curves": HTML(_loss_curves(snapshot)),
-        "confusion": HTML(_confusion_cells(counts, snapshot.classes, snapshot.score)),
+        "subjects": HTML(_svg.subject_cells(snapshot.folds)),
+        "curves": HTML(_svg.loss_curves(snapshot)),
+        "confusion": HTML(_svg.confusion_cells(counts, snapshot.classes, snapshot.score)),
     }
 
 

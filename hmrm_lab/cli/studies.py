@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hmrm_lab.cli.shared import RUNS, records, show, split_names
-from hmrm_lab.errors import ConfigError, unknown_name
+from hmrm_lab.errors import ConfigError, check_known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,8 +149,7 @@ def sweep(
     from hmrm_lab.studies.space import grid_values
     from hmrm_lab.studies.trials import NOT_A_TEST
 
-    if sampler not in SAMPLERS:
-        raise unknown_name("sampler", sampler, SAMPLERS)
+    check_known("sampler", sampler, SAMPLERS)
     if sampler == "grid" and trials is not None:
         hint = "leave --trials out, or take --sampler tpe"
         raise ConfigError("a grid tries every combination", hint=hint)

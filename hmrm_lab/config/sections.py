@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from hmrm_lab.errors import InputError, unknown_name
+from hmrm_lab.errors import InputError, check_known, unknown_name
 from hmrm_lab.records import PICTURES
 
 PICTURE_SIDE_PX = 56  # twice a motion map, and half a gray clip
@@ -36,8 +36,7 @@ def check_sets(protocol: str, train_on: Collection[str], sets: Collection[str]) 
     """Refuse a protocol that names a data set which is not there, or leaves none to train on."""
     held_out = tested_sets(protocol, sets) if protocol.startswith("holdout:") else []
     for name in (*train_on, *held_out):
-        if name not in sets:
-            raise unknown_name("data set", name, sets)
+        check_known("data set", name, sets)
         if name in held_out and not set(train_on or sets) - {name}:
             problem = f"{protocol}: without {name} there is no data set to train on"
             raise InputError(problem, hint="load several data sets")

@@ -23,7 +23,7 @@ from hmrm_lab.datasets.recordings.findings import (
     first_error,
     shown,
 )
-from hmrm_lab.errors import InputError, unknown_name
+from hmrm_lab.errors import InputError, check_known
 from hmrm_lab.records import Clip, ClipKey
 from hmrm_lab.registry import datasets
 
@@ -166,8 +166,7 @@ def audit(
     if there is no such data set or scheme, the root or the coding file is wrong, or no clip is
     usable.
     """
-    if name not in RECORDINGS:
-        raise unknown_name("recorded data set", name, RECORDINGS)
+    check_known("recorded data set", name, RECORDINGS)
     given = {"coding": coding, "images": images, "table": table}
     options = {key: value for key, value in given.items() if value}
     for key in options.keys() - datasets[name].options.model_fields.keys():

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hmrm_lab.datasets.recordings.coding import data_set, read_coding
 from hmrm_lab.datasets.recordings.findings import KNOWN, bad_input, shown
-from hmrm_lab.errors import ConfigError, unknown_name
+from hmrm_lab.errors import ConfigError, check_known
 from hmrm_lab.records import MOST_CLASSES, are_classes
 
 FOLDER = Path(__file__).parent / "schemes"
@@ -82,8 +82,7 @@ def scheme(name: str) -> ClassScheme:
     """The class scheme of this name, or of a file; a `ConfigError` or `InputError` if wrong."""
     if name.lower().endswith((".csv", ".xlsx", ".ods", ".tsv")):
         return read_scheme(Path(name))
-    if name not in scheme_names():
-        raise unknown_name("class scheme", name, scheme_names())
+    check_known("class scheme", name, scheme_names())
     return _shipped(name)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
 from hmrm_lab.config import ExperimentConfig
-from hmrm_lab.errors import ConfigError, DiskFullError, Stopped, unknown_name
+from hmrm_lab.errors import ConfigError, DiskFullError, Stopped, check_known
 from hmrm_lab.evaluation.fold import (
     CRASHED,
     DIVERGED,
@@ -149,8 +149,7 @@ def open_executor(
             raise ConfigError("--scheduler is for Dask", hint="add --executor dask")
         yield processes(jobs, devices)
         return
-    if name != "dask":
-        raise unknown_name("executor", name, ("processes", "dask"))
+    check_known("executor", name, ("processes", "dask"))
     if find_spec("distributed") is None:
         problem = "--executor dask needs a package that is not here"
         raise ConfigError(problem, hint="pip install 'hmrm-lab[cluster]'")

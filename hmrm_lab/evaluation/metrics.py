@@ -113,7 +113,7 @@ def calibration_words(predictions: Predictions, probability: float) -> str:
     """Describe how often a run's predictions with such a probability were right, in sentences."""
     bins = reliability(predictions)
     alike = bins[int(_bin_numbers(np.array([probability]), len(bins))[0])]
-    span = f"{_percent(alike.low)} to {_percent(alike.high)}"
+    span = f"{percent(alike.low)} to {percent(alike.high)}"
     seeds = len(predictions.seeds)
     what = "clips of unseen subjects" if seeds == 1 else f"answers ({seeds} seeds, unseen subjects)"
     if not any(part.count for part in bins):
@@ -121,14 +121,14 @@ def calibration_words(predictions: Predictions, probability: float) -> str:
     if not alike.count:
         words = f"In this run no prediction was made with {span}, so that its worth is not known."
     else:
-        right = f"right in {_percent(alike.accuracy)} of {alike.count} {what}"
+        right = f"right in {percent(alike.accuracy)} of {alike.count} {what}"
         words = f"In this run, predictions made with {span} were {right}."
         words += " That is too few to lean on." if alike.count < FEW else ""
     error = expected_calibration_error(bins)
-    return f"{words} Its expected calibration error is {_percent(error)}."
+    return f"{words} Its expected calibration error is {percent(error)}."
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.errors import InputError, unknown_name
+from hmrm_lab.errors import InputError, check_known
 from hmrm_lab.evaluation.metrics import Doubles, confusion, confusion_of, uf1
 from hmrm_lab.evaluation.significance import (
     RESAMPLES,
@@ -228,8 +228,7 @@ def permuted_uf1(
     Several seeds are averaged. Labels are permuted `within` all clips, those of a data set, or
     those of a subject, which keeps what a system may know of a subject's most frequent class.
     """
-    if within not in ("all", "dataset", "subject"):
-        raise unknown_name("group", within, ("all", "dataset", "subject"))
+    check_known("group", within, ("all", "dataset", "subject"))
     table = predictions.table.assign(owner=predictions.subjects, everyone="all")
     column = {"all": "everyone", "dataset": "dataset", "subject": "owner"}[within]
     k = len(predictions.classes)

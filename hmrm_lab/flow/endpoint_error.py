@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hmrm_lab.datasets.flow_pairs import TruePair, procedural, with_noise
 from hmrm_lab.datasets.flow_pairs.stored import find_pairs
-from hmrm_lab.errors import InputError, unknown_name
+from hmrm_lab.errors import InputError, check_known
 from hmrm_lab.flow.estimator import FlowEstimator, no_motion
 from hmrm_lab.flow.gru_attention import FrozenFlow
 from hmrm_lab.records import Clip, Floats
@@ -181,8 +181,7 @@ def evaluate(
     options = {} if noises is None else {"noises": tuple(noises)}
     streams = []
     for name in sets:
-        if name not in TRIALS:
-            raise unknown_name("set of pairs", name, TRIALS)
+        check_known("set of pairs", name, TRIALS)
         streams.append(TRIALS[name](pairs=pairs, **options))
     streams += [folder_trials(folder, limit) for folder in folders]
     own = {"gru_attention": {"weights": weights}} if weights else {}

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from hmrm_lab.datasets.flow_pairs import PairSource, TruePair, degrade, procedural
 from hmrm_lab.datasets.flow_pairs.stored import StoredPairs, flying_chairs, flying_things
 from hmrm_lab.datasets.images import SUFFIXES, read_image
-from hmrm_lab.errors import DivergedError, InputError, unknown_name
+from hmrm_lab.errors import DivergedError, InputError, check_known
 from hmrm_lab.flow.gru_attention import save_weights
 from hmrm_lab.flow.gru_attention.gru_flow import GRUFlow
 from hmrm_lab.flow.gru_attention.update import AttentionKind
@@ -99,10 +99,8 @@ PRESETS = {
 
 def find_preset(name: str, attention: str = "steps") -> Preset:
     """A preset by name, or a `ConfigError` with the nearest one."""
-    if name not in PRESETS:
-        raise unknown_name("pre-training preset", name, PRESETS)
-    if attention not in get_args(AttentionKind):
-        raise unknown_name("attention", attention, get_args(AttentionKind))
+    check_known("pre-training preset", name, PRESETS)
+    check_known("attention", attention, get_args(AttentionKind))
     return replace(PRESETS[name], attention=cast(AttentionKind, attention))
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from hmrm_lab.datasets.audit import Audit, by_kind
 from hmrm_lab.datasets.recordings.findings import KINDS, shown
 from hmrm_lab.errors import InputError
+from hmrm_lab.evaluation.metrics import percent
 from hmrm_lab.evaluation.recording_prediction import ELSEWHERE, NO_ANSWER, RecordingPrediction
 from hmrm_lab.flow.motion_maps import without_median
 from hmrm_lab.preparation.crops import Crop
@@ -62,16 +63,16 @@ def prediction_text(prediction: RecordingPrediction, picture: Path) -> str:
     lines = [("", prediction.answer)]
     if prediction.answered:
         order = prediction.probabilities.argsort()[::-1]
-        lines = [(prediction.classes[k], _percent(prediction.probabilities[k])) for k in order]
+        lines = [(prediction.classes[k], percent(prediction.probabilities[k])) for k in order]
     if prediction.units:
-        moving = [f"{n} {_percent(p)}" for n, p in _largest(prediction.units) if p >= 0.5]
+        moving = [f"{n} {percent(p)}" for n, p in _largest(prediction.units) if p >= 0.5]
         lines.append(("moves", ", ".join(moving) or f"no unit of {', '.join(prediction.units)}"))
     lines += [("warning", _warning_words(warning)) for warning in prediction.warnings]
     lines.append(("face", f"{prediction.face} ({prediction.provider})"))
     lines.append(("frames", _frames_words(prediction)))
     if prediction.answered:
         shares = [(name, share) for name, share in _largest(prediction.part_shares) if share > 0]
-        drive = [f"{name} {_percent(share)}" for name, share in shares[:FEW_PARTS]]
+        drive = [f"{name} {percent(share)}" for name, share in shares[:FEW_PARTS]]
         falls = [f"{name} {100 * fall:+.0f}" for name, fall in _largest(prediction.part_falls)]
         lines.append(("driven by", "; ".join(drive) or NO_PART))
         lines.append(("parts", ", ".join(falls) + " (points lost when it is held still)"))
@@ -87,7 +88,7 @@ def predictions_text(table: pd.DataFrame, out: Path | None) -> str:
     shares = [name for name in table if str(name).startswith(PROBABILITY)]
     plain["prediction"] = plain["prediction"].replace("", NO_ANSWER)
     words = plain[["label", *shares, "prediction", "apex", "apex is"]].map(
-        lambda cell: _percent(cell) if isinstance(cell, float) else str(cell)
+        lambda cell: percent(cell) if isinstance(cell, float) else str(cell)
     )
     words.insert(0, "clip", names)
     odd = zip(names, plain["warnings"], plain["problem"], strict=True)
@@ -111,7 +112,7 @@ def prediction_picture(prediction: RecordingPrediction) -> Image:
     moved = without_median(prediction.motion[:2])
     title, left, right = prediction.answer, "Apex", "Onset"
     if prediction.answered:
-        title += f"  {_percent(prediction.probabilities.max())}"
+        title += f"  {percent(prediction.probabilities.max())}"
         decided = any(prediction.part_shares.values())
         left += ": share of each part in the answer" if decided else ": no part decides"
         longest = drawing.longest_px(moved)
@@ -157,7 +158,7 @@ def shaded_parts(prediction: RecordingPrediction) -> Image:
             place = (round(columns.mean()) - 18, round(rows.mean()) + 6)
         if shares[name] >= LEAST_LABEL:
             for colour, width in ((BLACK, 4), (WHITE, 1)):
-                _write(picture, _percent(shares[name]), place, 0.55, colour, width)
+                _write(picture, percent(shares[name]), place, 0.55, colour, width)
     return picture
 
 
@@ -166,7 +167,7 @@ def _draw_bar(page: Image, label: str, value: float, colour: str, corner: Point)
     for width, fill in ((full, LIGHT), (max(1, round(value * full)), rgb(colour))):
         cv2.rectangle(page, (left, top + 2), (left + width, top + 20), fill, cv2.FILLED)
     _write(page, label, (GAP, top + 17), 0.55)
-    _write(page, _percent(value), (left + full + 10, top + 17), 0.55)
+    _write(page, percent(value), (left + full + 10, top + 17), 0.55)
 
 
 def _write(
@@ -202,10 +203,6 @@ def _largest(parts: Mapping[str, float]) -> list[tuple[str, float]]:
     """Names of parts in words, and their numbers, the largest first."""
     ordered = sorted(parts.items(), key=lambda part: -part[1])
     return [(name.replace("_", " "), number) for name, number in ordered]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
 
 
 def write_contact_sheet(file: Path, title: str, crops: Sequence[Crop], flowset: FlowSet) -> Path:

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from plotly import graph_objects as go
-from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
 from hmrm_lab.evaluation.cost import published_cost
@@ -91,7 +90,7 @@ def render_report(runs: Sequence[RunFolder], flowset: FlowSet | None) -> str:
         curves=figure_box(training_curves_figure(history_of(first.records()), caption=caption)),
         hard=hard,
         run=first,
-        plotly=Markup(get_plotlyjs()),  # noqa: S704  a script of the package itself
+        plotly=True,
     )
 
 
@@ -116,7 +115,7 @@ def write_loss_page(history: Path, page: Path, steps: int) -> Path:
         title=title,
         curves=figure_box(finish(figure, title, height=440, widths=(0, 760))),
         running=done < steps,
-        plotly=Markup(get_plotlyjs()),  # noqa: S704  a script of the package itself
+        plotly=True,
     )
     write_atomic(page, shown)
     return page

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 from plotly import graph_objects as go
-from plotly.offline import get_plotlyjs
 
 from hmrm_lab.config.sections import ModelConfig
 from hmrm_lab.evaluation.summary import collect_predictions, is_smoke, stamp
@@ -257,7 +255,7 @@ def render_comparison(result: ComparisonResult) -> str:
         },
         figures={name: figure_box(figure) for name, figure in figures.items()},
         runs=runs,
-        plotly=Markup(get_plotlyjs()),  # noqa: S704  a script of the package itself
+        plotly=True,
     )
 
 

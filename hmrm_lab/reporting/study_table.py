@@ -19,7 +19,7 @@ import pandas as pd
 
 from hmrm_lab.config.sections import LOSO
 from hmrm_lab.datasets.classes import MEGC3
-from hmrm_lab.errors import FailedFoldsError, unknown_name
+from hmrm_lab.errors import FailedFoldsError, check_known
 from hmrm_lab.evaluation.metrics import TITLES
 from hmrm_lab.evaluation.significance import (
     Ranking,
@@ -328,8 +328,7 @@ def _part_of(run: RunFolder, part: str) -> Predictions:
     names = sorted(predictions.table["dataset"].unique())
     if part == ALL or names == [part]:
         return predictions
-    if part not in names:
-        raise unknown_name("part", part, [ALL, *names])
+    check_known("part", part, [ALL, *names])
     return predictions.only(part)
 
 

@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 import jinja2
 import numpy as np
 import pandas as pd
+from plotly.offline import get_plotlyjs
 
 from hmrm_lab.evaluation.live_progress import FoldProgress, Points, RunSnapshot
 from hmrm_lab.records import Floats, Ints
@@ -37,7 +38,7 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(ink=INK, blue=BLUE, red=VERMILLION, grid=GRID)
+    environment.globals.update(ink=INK, blue=BLUE, red=VERMILLION, grid=GRID, script=get_plotlyjs)
     return environment
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from hmrm_lab.errors import unknown_name
+from hmrm_lab.errors import check_known
 from hmrm_lab.evaluation.consistency import LEAK
 from hmrm_lab.evaluation.metrics import TITLES
 from hmrm_lab.evaluation.significance import paired_difference
@@ -249,8 +249,7 @@ def answers_table(
     `dataset/subject`. An empty table is an answer too. Raises `ConfigError` if a filter or an order
     has an unknown name.
     """
-    if order not in ORDERS:
-        raise unknown_name("order", order, ORDERS)
+    check_known("order", order, ORDERS)
     table, names = predictions.table, dict(enumerate(predictions.classes))
     right = table["truth"] == table["prediction"]
     chosen = pd.Series(True, index=table.index)
@@ -261,8 +260,7 @@ def answers_table(
         ("dataset", dataset, table["dataset"], table["dataset"].unique()),
         ("subject", subject, predictions.subjects, predictions.subjects.unique()),
     ):
-        if asked not in (ANY, *known):
-            raise unknown_name(kind, asked, (ANY, *known))
+        check_known(kind, asked, (ANY, *known))
         chosen &= (values == asked) | (asked == ANY)
     sure = table[predictions.probabilities].max(axis=1)
     keys = [*CLIP, "seed"] if order == ORDERS[2] else ["probability", *CLIP, "seed"]

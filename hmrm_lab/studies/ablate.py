@@ -12,7 +12,7 @@ from typing import Any
 
 from hmrm_lab.config import ExperimentConfig, load_config, override, parse_override, preset_names
 from hmrm_lab.config.sections import tested_sets
-from hmrm_lab.errors import ConfigError, unknown_name
+from hmrm_lab.errors import ConfigError, check_known
 from hmrm_lab.preparation import load_clips, load_flowset
 from hmrm_lab.reporting.study_page import AblationResult
 from hmrm_lab.reporting.study_table import Cell
@@ -121,8 +121,7 @@ def plan_ablation(
     if part != ALL:
         keys = load_flowset(config, root).keys if clips is None else [clip.key for clip in clips]
         names = tested_sets(config.evaluation.protocol, {key.dataset for key in keys})
-        if part not in names:
-            raise unknown_name("part", part, [ALL, *names])
+        check_known("part", part, [ALL, *names])
     plan = Ablation(full.name, {full.name: base}, {full.name: full.words}, ready_made)
     for variant in variants:
         if variant.name in plan.words:

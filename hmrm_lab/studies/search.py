@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 from joblib import delayed
 
-from hmrm_lab.errors import ConfigError, unknown_name
+from hmrm_lab.errors import ConfigError, check_known
 from hmrm_lab.records import FlowSet
 from hmrm_lab.runtime.processes import held, workers
 from hmrm_lab.studies.jobs import Job, JobState, Task
@@ -174,8 +174,7 @@ def _score(sweep: Sweep, half: FlowSet, point: Point) -> Answer:
 
 def _check(sweep: Sweep, space: Space, sampler: str) -> None:
     """Refuse what no trial could use, before the first."""
-    if sampler not in AIMS:
-        raise unknown_name("sampler", sampler, AIMS)
+    check_known("sampler", sampler, AIMS)
     if not space:
         raise ConfigError("nothing to search over", hint="name a setting and its range")
     if sampler == "nsga2" and not has_epochs(sweep.base):

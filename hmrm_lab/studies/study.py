@@ -22,7 +22,7 @@ from hmrm_lab.config import (
     override,
     parse_override,
 )
-from hmrm_lab.errors import ConfigError, DiskFullError, MixtureError, unknown_name
+from hmrm_lab.errors import ConfigError, DiskFullError, MixtureError, check_known
 from hmrm_lab.evaluation.fold import PEEKING, failure_of
 from hmrm_lab.evaluation.summary import describe_failures
 from hmrm_lab.preparation import frames_for
@@ -147,8 +147,7 @@ def plan_comparison(
     rule that peeks is for systems with epochs. `recipe` is of `RECIPES`; the answers of the rows
     named by `fuse` are averaged, as one row more. `ConfigError` if nothing is left.
     """
-    if recipe not in RECIPES:
-        raise unknown_name("recipe", recipe, RECIPES)
+    check_known("recipe", recipe, RECIPES)
     if recipe == "common":
         protocol = with_common_recipe(protocol)
     data, configs = protocol.shared.data.name, protocol.configs
@@ -157,8 +156,7 @@ def plan_comparison(
     more: Any = {"recipe": recipe, "fused": tuple(fuse)}
     study = Study("compare", ComparisonResult, data, rows, columns, **more)
     for name in fuse:
-        if name not in rows:
-            raise unknown_name("system to fuse", name, rows)
+        check_known("system to fuse", name, rows)
     if len(fuse) == 1:
         raise ConfigError("there is nothing to fuse", hint="name two systems or more")
     study.unused.update(protocol.unused)
@@ -186,8 +184,7 @@ def plan_inputs(
     """
     wanted = tuple(dict.fromkeys(inputs or INPUTS))
     for name in wanted:
-        if name not in INPUTS:
-            raise unknown_name("input", name, INPUTS)
+        check_known("input", name, INPUTS)
     data, names = protocol.shared.data.name, [*protocol.configs, *protocol.left_out]
     columns = {name: INPUTS[name].words for name in wanted}
     study = Study("inputs", InputsResult, data, {name: name for name in names}, columns)

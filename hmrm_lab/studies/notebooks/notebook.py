@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from hmrm_lab.errors import ConfigError, InputError, unknown_name
+from hmrm_lab.errors import ConfigError, InputError, check_known, unknown_name
 
 SUFFIX = ".ipynb"
 FAILED = ".failed"  # of the copy of a notebook with faults, before the suffix
@@ -125,8 +125,7 @@ def read_parameters(notebook: Notebook, given: Mapping[str, str]) -> dict[str, V
     defaults = parameters_of(notebook)
     values: dict[str, Value] = {}
     for name, text in given.items():
-        if name not in defaults:
-            raise unknown_name(f"parameter of {notebook.name}", name, defaults)
+        check_known(f"parameter of {notebook.name}", name, defaults)
         default, value = defaults[name], text
         if not isinstance(default, str):
             value = _literal({"true": "True", "false": "False"}.get(text, text))
