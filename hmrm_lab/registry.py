@@ -98,11 +98,6 @@ class Entry:
         return self.card is not None and self.card.estimator
 
     @property
-    def reads_sequences(self) -> bool:
-        """Whether `input.frames` may be above 1."""
-        return self.card is not None and self.card.sequences
-
-    @property
     def takes(self) -> Input:
         return "flow maps" if self.card is None else self.card.takes
 

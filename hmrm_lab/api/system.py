@@ -12,14 +12,7 @@ from torch import nn
 
 from hmrm_lab.api.clips import MotionMaps, Source, card
 from hmrm_lab.config import ExperimentConfig, load_config, on_data, preset_names, why_unused
-from hmrm_lab.config.sections import (
-    AugmentConfig,
-    FlowConfig,
-    InputConfig,
-    LossConfig,
-    Section,
-    TrainingConfig,
-)
+from hmrm_lab.config.sections import FlowConfig
 from hmrm_lab.datasets.classes import scheme
 from hmrm_lab.errors import ConfigError, InputError, unknown_name
 from hmrm_lab.evaluation.embedding import clip_features
@@ -29,20 +22,12 @@ from hmrm_lab.records import Floats, FlowSet, Ints
 from hmrm_lab.registry import Entry
 from hmrm_lab.registry import systems as registered
 from hmrm_lab.studies.experiment import ALL_CLIPS
+from hmrm_lab.studies.study import READING
 from hmrm_lab.training.learner import build_model
 from hmrm_lab.training.trainer import Fitted, fit
 
-SECTIONS: dict[str, type[Section]] = {
-    "training": TrainingConfig,
-    "augment": AugmentConfig,
-    "loss": LossConfig,
-    "input": InputConfig,
-}
+SECTIONS = ("training", "augment", "loss", "input")
 TUNED = tuple(key for key in FlowConfig.model_fields if key.startswith("finetune"))
-BESIDE = {
-    **{key: f"flow.{key}" for key in TUNED},
-    **{key: f"evaluation.{key}" for key in ("readout", "tta_flip", "tta_shift_px")},
-}
 OWN_ARGUMENTS = ("name", "preset", "seed", "device")
 
 
@@ -268,9 +253,11 @@ def place_of(name: str, setting: str) -> str:
 def places_of(entry: Entry) -> dict[str, str]:
     """Every flat setting of a system with its full name; what it has no use for is left out."""
     named = {key: f"model.{key}" for key in entry.options.model_fields}
-    for section, settings in SECTIONS.items():
+    for section in SECTIONS:
+        settings: Any = ExperimentConfig.model_fields[section].annotation
         named |= {key: f"{section}.{key}" for key in settings.model_fields}
-    named |= BESIDE
+    named |= {key: f"flow.{key}" for key in TUNED}
+    named |= {place.partition(".")[2]: place for place in READING}
     return {key: place for key, place in named.items() if not why_unused(entry, place)}
 
 

@@ -293,7 +293,7 @@ def _refuse_mixtures(config: ExperimentConfig) -> None:
         raise MixtureError(problem, hint="set loss.margin=false; capsulenet answers with lengths")
     single, tuned = "set input.frames=1", "set flow.finetune=false"
     if config.input.frames > 1:
-        if not systems[config.model.name].reads_sequences:
+        if not (card and card.sequences):
             raise MixtureError(f"system '{config.model.name}' reads one map of a clip", hint=single)
         if picture:
             words = f"a sequence is of flow, and input.channels names the picture {picture}"

@@ -157,9 +157,7 @@ class LossConfig(Section):
     gamma: Annotated[float, Field(ge=0)] = 2.0  # focal exponent; paper 3.4 gives none, 0: no focus
     class_weight_power: Fraction = 0.0  # weight of class c is (n / n_c) ** power, mean 1
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share given to all classes alike
-    margin: bool = (
-        False  # the margin loss of capsules instead; of networks that answer with lengths
-    )
+    margin: bool = False  # margin loss of capsules instead; for networks that answer with lengths
     action_units: Annotated[float, Field(ge=0, le=100)] = 0.0  # their weight (decision 0023)
 
 
@@ -174,9 +172,7 @@ class TrainingConfig(Section):
     pretrain_epochs: Annotated[int, Field(ge=0)] = 0  # on the built-in faces, before the data
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of the averaged weights, per step
     clip_norm: Annotated[float, Field(ge=0)] = 0.0  # 0: gradients are not clipped
-    bfloat16: bool = (
-        False  # products of linear layers, where the processor has them (decision 0012)
-    )
+    bfloat16: bool = False  # products of linear layers, if the processor has them (decision 0012)
     cuda_graphs: bool = False  # record a step once and replay it; on CUDA devices alone
 
 

@@ -1,13 +1,4 @@
-"""Evaluation protocols: how subjects are held out, by name.
-
-`loso`            each subject once (the default)
-`kfold:K`         K groups of subjects, those of scikit-learn's `GroupKFold`
-`holdout:NAME`    all subjects of one data set; the others are trained on
-`holdout:each`    every data set in turn, one fold each
-`FILE.csv`        the folds of a table with a column `fold` beside `subject` or `clip`
-
-`train_on` limits the training to the clips of some data sets; all are tested all the same.
-"""
+"""Evaluation protocols: how subjects are held out; `Protocol` says which there are."""
 
 import hashlib
 from collections import defaultdict
@@ -67,10 +58,11 @@ def _fold(name: str, tested: NDArray[np.bool_], trained: NDArray[np.bool_]) -> F
 class Protocol:
     """How subjects are held out, parsed from its name; no subject is in training and test at once.
 
-    The name is `loso`, `kfold:K`, `holdout:DATASET`, `holdout:each` for every data set in turn, or
-    a CSV file with the columns `subject` (or `clip`) and `fold`; a subject is `dataset/subject`, or
-    the subject alone where that is unambiguous. `train_on` names the data sets that are trained on,
-    where not all are. A `ConfigError` refuses any other name.
+    The name is `loso` for each subject once, `kfold:K` for the groups of scikit-learn's
+    `GroupKFold`, `holdout:DATASET`, `holdout:each` for every data set in turn, or a CSV file with
+    the columns `subject` (or `clip`) and `fold`; a subject is `dataset/subject`, or the subject
+    alone where that is unambiguous. `train_on` names the data sets that are trained on, where not
+    all are; all are tested. A `ConfigError` refuses any other name.
 
     Examples
     --------

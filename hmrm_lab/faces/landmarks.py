@@ -191,10 +191,8 @@ def core_regions(landmarks: Floats) -> Floats:
     left, top, right, bottom = box_around(features) + margin * np.array([-1, -1, 1, 1])
     x = float(landmarks[27:31, 0].mean())
     y = float(landmarks[EYES, 1].mean() + landmarks[MOUTH, 1].mean()) / 2
-    return np.array(
-        [(left, top, x, y), (x, top, right, y), (left, y, x, bottom), (x, y, right, bottom)],
-        dtype=np.float32,
-    )
+    boxes = [(left, top, x, y), (x, top, right, y), (left, y, x, bottom), (x, y, right, bottom)]
+    return np.array(boxes, dtype=np.float32)
 
 
 def reduce_masks(masks: Mask, size: int) -> Mask:

@@ -75,9 +75,7 @@ def normalise_maps(
     if method == "none":
         return maps
     flow = without_median(maps[..., :2, :, :])
-    alike = (
-        [flow[..., :1, :, :], flow[..., 1:, :, :]] if unit == RELATIVE else [flow]
-    )  # of one scale
+    alike = np.split(flow, 2, axis=-3) if unit == RELATIVE else [flow]  # of one scale
     scaled = [part / _rms(part, inside) for part in (*alike, maps[..., 2:, :, :])]
     return np.concatenate(scaled, axis=-3).astype(np.float32)
 

@@ -24,7 +24,7 @@ from hmrm_lab.registry import Card, systems
 
 SYSTEMS = tomllib.loads(Path(__file__).with_name("systems.toml").read_text(encoding="utf-8"))
 
-SHARPNESS = 10.0  # of the softmax over lengths or cosines: logits are ten times these
+SHARPNESS = 10.0  # of the softmax over lengths or cosines, -1..1, which it could hardly tell apart
 
 Features = Annotated[int, Field(ge=1, le=1024)]  # numbers of a token, filters of a layer
 Layers = Annotated[int, Field(ge=1, le=64)]

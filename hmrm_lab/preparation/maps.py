@@ -155,10 +155,8 @@ def _with_faces(
     warned = count_warnings(crop.warnings for crop in used)
     if warned:
         counts = ", ".join(f"{count} {code}" for code, count in warned.items())
-        text = (
-            "%s: clips used with a warning: %s; the sheet of `hmrm prepare %s --sheet` shows them"
-        )
-        log.warning(text, name, counts, name)
+        sheet = f"the sheet of `hmrm prepare {name} --sheet` shows them"
+        log.warning("%s: clips used with a warning: %s; %s", name, counts, sheet)
     return [crop.clip for crop in crops if crop.clip is not None], whole_clips(clips, crops)
 
 

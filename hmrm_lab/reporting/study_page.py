@@ -223,10 +223,8 @@ def render_comparison(result: ComparisonResult) -> str:
     sets, complete = parts, list(result.in_column(HONEST).values())
     if complete and not parts:  # one data set is behind all results
         sets = [str(collect_predictions(complete[0]).table["dataset"].iloc[0])]
-    figures = {
-        "scores": result.figure(),
-        "parameters": study_figures.parameters_figure(table, ours=OURS, caption=caption),
-    }
+    sizes = study_figures.parameters_figure(table, ours=OURS, caption=caption)
+    figures = {"scores": result.figure(), "parameters": sizes}
     if study_table.ORACLE in result.columns:
         figures["peeking"] = study_figures.peeking_figure(table, caption=caption)
     if not isinstance(ranking, str):

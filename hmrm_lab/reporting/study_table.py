@@ -164,13 +164,8 @@ def inputs_table(result: StudyResult) -> pd.DataFrame:
         for name, words in result.columns.items():
             run = complete.get((system, name))
             theirs = collect_predictions(run) if run and name != TESTED else None
-            row = {
-                "System": system,
-                "Input": words,
-                **_scores(run.metrics() if run else None),
-                "Best": False,
-            }
-            row["Parameters"] = _count(run, "parameters")
+            row = {"System": system, "Input": words, **_scores(run.metrics() if run else None)}
+            row |= {"Best": False, "Parameters": _count(run, "parameters")}
             rows.append(row | _ending(result, (system, name), mesti, theirs, "MESTI"))
     table = _with_holm(rows)
     best = table.groupby("System")["UF1"].transform("max")

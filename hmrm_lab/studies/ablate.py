@@ -55,17 +55,9 @@ class Ablation:
     ) -> AblationResult:
         """The result of these runs by variant, `part` of them being one data set or all."""
         data, system = self.full_config.data.name, self.full_config.model.name
-        return AblationResult(
-            data,
-            self.words,
-            {},
-            _cells(runs),
-            _cells(self.left_out),
-            _cells(failed or {}),
-            full=self.full,
-            system=system,
-            part=part,
-        )
+        done, left_out, problems = map(_cells, (runs, self.left_out, failed or {}))
+        more: Any = {"full": self.full, "system": system, "part": part}
+        return AblationResult(data, self.words, {}, done, left_out, problems, **more)
 
     def run(self, *, part: str = ALL, **how: Any) -> AblationResult:
         """Run what is missing of every variant, the full model first; see `run_each`."""

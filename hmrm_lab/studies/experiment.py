@@ -128,12 +128,8 @@ def write_final_model(
     seed, trained = config.evaluation.seeds[0], Protocol.of(config.evaluation).trains_on(flowset)
     folds = collect_predictions(run).table.query("seed == @seed").groupby("fold")["epoch"].first()
     settle_process(device)
-    checkpoint = Checkpoint(
-        run.running / "final-model.safetensors",
-        tell=lambda done, epochs, _: watch(
-            f"{config.model.name}: model of all clips", done, epochs
-        ),
-    )
+    file, what = run.running / "final-model.safetensors", f"{config.model.name}: model of all clips"
+    checkpoint = Checkpoint(file, tell=lambda done, epochs, _: watch(what, done, epochs))
     try:
         fitted = fit(
             config,

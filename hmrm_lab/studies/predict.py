@@ -146,10 +146,8 @@ def predict_clips(
     columns = ["dataset", "subject", "clip", "label", "prediction", *shares]
     columns += ["apex", "apex is", "face", "warnings", "problem"]
     table = pd.DataFrame(rows, columns=columns).astype({"apex": "Int64"})
-    table.attrs = {
-        "run": str(run.path),
-        "caveats": _of_run(asked.config, run, asked.fitted.classes),
-    }
+    caveats = _of_run(asked.config, run, asked.fitted.classes)
+    table.attrs = {"run": str(run.path), "caveats": caveats}
     return table
 
 

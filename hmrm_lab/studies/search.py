@@ -121,10 +121,8 @@ def points_of(history: pd.DataFrame, space: Space) -> list[dict[str, Any]]:
 
 def history_table(sweep: Sweep, history: pd.DataFrame, space: Space) -> pd.DataFrame:
     """Every trial of a search with the figures that `trials_table` has."""
-    empty = {
-        **dict.fromkeys(("UF1 low", "UF1 high", "Parameters"), math.nan),
-        **{"Seeds": 0, "Seconds": 0.0},
-    }
+    empty = dict.fromkeys(("UF1 low", "UF1 high", "Parameters"), math.nan)
+    empty |= {"Seeds": 0, "Seconds": 0.0}
     notes = history["Note"].tolist() if "Note" in history else [""] * len(history)
     rows = []
     for point, note in zip(_points(history, space), notes, strict=True):

@@ -45,10 +45,8 @@ CHANGES = {
 NETWORKS = ("vgg19", "resnet50", "efficientnet_b0", "meganet")
 SHARED = ("data", "faces", "flow", "evaluation")  # tables of settings that all systems share
 TAUGHT = ("augment", "loss", "training")  # tables that make a recipe, and beside them:
-BESIDE = (
-    "input.normalise",
-    *(f"evaluation.{key}" for key in ("readout", "tta_flip", "tta_shift_px")),
-)
+READING = ("evaluation.readout", "evaluation.tta_flip", "evaluation.tta_shift_px")
+BESIDE = ("input.normalise", *READING)
 RECIPES = ("own", "common")  # each author's, or HMRM's for all networks
 
 

@@ -42,7 +42,7 @@ def test_every_parameter_gets_a_gradient(system: str) -> None:
 
 
 def test_a_sequence_is_read_in_order_by_some_and_refused_by_all_others() -> None:
-    readers = {name for name in systems if systems[name].reads_sequences}
+    readers = {name for name in systems if (card := systems[name].card) and card.sequences}
     for system in set(NETWORKS) - readers | {"svm"}:
         with pytest.raises(MixtureError, match=f"'{system}' reads one map of a clip; set input.fr"):
             load_config(system=system, overrides=["input.frames=8"])

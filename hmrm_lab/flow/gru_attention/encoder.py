@@ -1,6 +1,5 @@
 """The encoders of GRU-AOFE (3.1.1): a small residual network, to 1/4 and to 1/8 of the frame."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -12,9 +11,8 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
-        with torch.no_grad():
-            for parameter in self.second.parameters():
-                parameter.zero_()
+        for parameter in self.second.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x + self.second(F.relu(self.first(x))))

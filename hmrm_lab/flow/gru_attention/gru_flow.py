@@ -153,14 +153,8 @@ def _refine(
     stiffness = update.stiffness(history[-1])
     steps, evidence = gradients(*scale.details, here, scale.noise, stiffness)
     loudness = torch.log(scale.noise + 1e-3).expand(-1, -1, *flow.shape[2:])
-    state, change, attention = update(
-        history,
-        scale.context,
-        scale.look_up(here / CELL),
-        here,
-        steps,
-        torch.cat([evidence, loudness], dim=1),
-    )
+    evidence, found = torch.cat([evidence, loudness], dim=1), scale.look_up(here / CELL)
+    state, change, attention = update(history, scale.context, found, here, steps, evidence)
     history.append(state)
     return flow + change * scale.detail_px, attention
 

@@ -114,9 +114,8 @@ class Update(nn.Module):
         self.attention = AdditiveAttention(hidden=hidden, width=hidden // 2, kind=attention)
         self.output = nn.Conv2d(2 * hidden, 2 + steps + 1, 3, padding=1)
         self.stiffness = nn.Conv2d(hidden, smooth, 1)
-        with torch.no_grad():  # begins as the mean of the steps, equally smooth everywhere
-            for parameter in [*self.output.parameters(), *self.stiffness.parameters()]:
-                parameter.zero_()
+        for parameter in [*self.output.parameters(), *self.stiffness.parameters()]:
+            nn.init.zeros_(parameter)  # begins as the mean of the steps, equally smooth everywhere
         nn.init.normal_(self.output.weight, std=1e-3)
 
     def forward(

@@ -34,15 +34,10 @@ class TemporalStream(nn.Module):
         self.widths = [width * 2**number for number in range(len(SIDES))]
         self.embed = Linear(2 * self.patch**2, width)
         self.place = nn.Parameter(0.02 * torch.randn(SIDES[0] ** 2, width))
+        shapes = enumerate(zip(self.widths, SIDES, depths, strict=True))
         self.stages = nn.ModuleList(
-            Stage(
-                self.widths[number],
-                side,
-                depths[number],
-                attentive=number >= len(SIDES) - ATTENTIVE,
-                **block,
-            )
-            for number, side in enumerate(SIDES)
+            Stage(*shape, attentive=number >= len(SIDES) - ATTENTIVE, **block)
+            for number, shape in shapes
         )
         self.halvings = nn.ModuleList(
             TokenConvolution(side, *widths, stride=2)
@@ -72,10 +67,8 @@ def select_tokens(flow: Tensor, ratios: Sequence[float]) -> list[Selection]:
     motions = [motion_of_tokens(flow, SIDES[0])]
     for _ in pairwise(SIDES):
         motions.append(halve_motion(motions[-1]))
-    return [
-        select_moving(motion.flatten(1), ratio)
-        for motion, ratio in zip(motions, ratios, strict=True)
-    ]
+    both = zip(motions, ratios, strict=True)
+    return [select_moving(motion.flatten(1), ratio) for motion, ratio in both]
 
 
 class Stage(nn.Module):

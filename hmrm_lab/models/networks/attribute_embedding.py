@@ -7,11 +7,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hmrm_lab.models.interface import Dropped, Features, system
+from hmrm_lab.models.interface import SHARPNESS, Dropped, Features, system
 from hmrm_lab.models.layers import Dropout, Linear
 from hmrm_lab.models.networks.resnet import residual_encoder
-
-SHARPNESS = 10.0  # cosines lie in -1..1, which a softmax could hardly tell apart
 
 
 @system("attribute_embedding")

@@ -174,13 +174,9 @@ def add_line(
         area = go.Scatter(x=[*across, *across[::-1]], y=[*high, *low[::-1]], fill="toself")
         quiet = {"mode": "lines", "line_width": 0, "hoverinfo": "skip", "showlegend": False}
         figure.add_trace(area.update(fillcolor=f"{colour}33", **quiet))
-    usual = {
-        "mode": "lines+markers",
-        "line": {"color": colour, "dash": dash},
-        "marker": {"symbol": symbol, "size": 8},
-    }
+    usual = {"line": {"color": colour, "dash": dash}, "marker": {"symbol": symbol, "size": 8}}
     data = {"x": across, "y": np.asarray(y).round(4).tolist(), "name": plain(name)}
-    figure.add_scatter(**usual | data | look)
+    figure.add_scatter(**{"mode": "lines+markers"} | usual | data | look)
 
 
 @dataclass(frozen=True)

@@ -109,10 +109,8 @@ def error_figure(fields: Mapping[str, Floats], truth_px: Floats, *, caption: str
         (headed(name, f"mean {np.nanmean(error):.3f} px"), heat_picture(error, top))
         for name, error in errors.items()
     ]
-    title, legend = (
-        "End-point error: the distance between estimate and truth",
-        Bar("error (px)", 0, top),
-    )
+    title = "End-point error: the distance between estimate and truth"
+    legend = Bar("error (px)", 0, top)
     beyond = "One scale for all. One pixel in a thousand lies beyond it and is yellow too."
     return image_panels(panels, title, legend=legend, caption=f"{beyond}\n{caption}")
 
@@ -237,12 +235,8 @@ def mix_figure(
         outlined(motion_picture(motion, mode, scale, ground), mask) for motion, ground in motions
     )
     covered = f"mask M, {mask.mean():.0%} of the map"
-    panels = {
-        "clip A": a,
-        "clip B": b,
-        covered: mask_picture(mask, face),
-        "<b>mixture</b>": mixture,
-    }
+    panels = {"clip A": a, "clip B": b, covered: mask_picture(mask, face)}
+    panels["<b>mixture</b>"] = mixture
     strain = Bar("strain", 0, scale.strain)
     if unit == "px":
         strain = Bar("strain (%)", 0, 100 * scale.strain)
