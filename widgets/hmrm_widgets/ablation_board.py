@@ -179,7 +179,7 @@ class AblationBoard(PolledViewer):
         if name is not None:
             choice = f"<b>{plain(name)}</b>: {plain(self._plan.words[name])}"
         return {
-            "choice": f"The switches say{':' if name is None else ''} {choice}.",
+            "choice": f"The switches are set to{':' if name is None else ''} {choice}.",
             "states": states,
             **self._table_and_figure(),
         }

@@ -1,4 +1,4 @@
-"""See what each input keeps of a clip while noise and drifting light are laid upon it."""
+"""See what each input keeps of a clip while noise and drifting light are added."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -108,14 +108,14 @@ class InputGallery(Viewer):
 
     def _words(self, kept: Mapping[str, float]) -> str:
         laid = (
-            f"Noise of {self.noise.value:g} levels and light that drifts by"
-            f" {self.drift.value:g} % are laid upon the clip."
+            f"Added to the clip: noise of {self.noise.value:g} levels and a drift of light by"
+            f" {self.drift.value:g} %."
         )
         if not kept:
             return f"{laid} Where this face moves is not known, so nothing can be counted."
         best = max(kept, key=lambda name: kept[name])
         return (
             f"{laid} Times: how much stronger an input is where the face moves than elsewhere;"
-            f" 1 shows nothing of the movement. Most keeps the {INPUTS[best].words}, MESTI"
-            f" {kept['mesti'] / kept['dynamic_image']:.1f} times as much as the dynamic image."
+            f" at 1 it shows nothing of the movement. The highest: {INPUTS[best].words}. MESTI has"
+            f" {kept['mesti'] / kept['dynamic_image']:.1f} times the figure of the dynamic image."
         )
