@@ -20,16 +20,8 @@ import pandas as pd
 from hmrm_lab.config.sections import LOSO
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import FailedFoldsError, check_known
+from hmrm_lab.evaluation import significance
 from hmrm_lab.evaluation.metrics import TITLES
-from hmrm_lab.evaluation.significance import (
-    Ranking,
-    bootstrap_interval,
-    enough,
-    holm,
-    paired_test,
-    pooled,
-    rank_systems,
-)
 from hmrm_lab.evaluation.summary import collect_predictions, fuse_answers, summarise
 from hmrm_lab.records import Predictions
 from hmrm_lab.registry import systems
@@ -206,7 +198,8 @@ def effects_table(
     for name, what in words.items():
         ours, uf1, ends = answers.get(name), NAN, (NAN, NAN)
         if ours is not None:
-            uf1, ends = pooled(ours, "uf1"), bootstrap_interval(ours, "uf1")
+            uf1 = significance.pooled(ours, "uf1")
+            ends = significance.bootstrap_interval(ours, "uf1")
         gap = _paired(ours if name != base else None, answers.get(base)) or _UNPAIRED
         row = {"Change": name, "Settings": what, "UF1": uf1, "UF1 low": ends[0]}
         rows.append(row | {"UF1 high": ends[1], **gap, "Note": notes.get(name, "")})
@@ -230,16 +223,16 @@ def parts_of(table: pd.DataFrame) -> list[str]:
     return [str(name).removesuffix(end) for name in table if str(name).endswith(end)]
 
 
-def ranking_over_sets(table: pd.DataFrame) -> Ranking | str:
+def ranking_over_sets(table: pd.DataFrame) -> significance.Ranking | str:
     """Rank systems over the data sets, or say why they cannot be ranked."""
     if has_smoke(table):
         return "SMOKE: these runs rank nothing"
     parts = parts_of(table)
     scored = [f"{part} UF1" for part in parts]
     rows = table[table["Rank"].notna()].dropna(subset=scored)
-    if reason := enough(max(len(parts), 1), len(rows)):
+    if reason := significance.enough(max(len(parts), 1), len(rows)):
         return reason
-    return rank_systems(rows["System"].tolist(), parts, rows[scored].to_numpy().T)
+    return significance.rank_systems(rows["System"].tolist(), parts, rows[scored].to_numpy().T)
 
 
 def _ending(
@@ -258,7 +251,7 @@ def _with_holm(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Make a table of the rows, its p-values corrected for all comparisons in it."""
     table = pd.DataFrame(rows)
     tested = table["p"].notna()
-    table.loc[tested, "p (Holm)"] = holm(table.loc[tested, "p"].tolist())
+    table.loc[tested, "p (Holm)"] = significance.holm(table.loc[tested, "p"].tolist())
     return table
 
 
@@ -267,7 +260,7 @@ def _paired(ours: Answers, theirs: Answers) -> dict[str, float] | None:
     if ours is None or theirs is None:
         return _UNPAIRED
     try:
-        return dict(zip(PAIRED, (*paired_test(ours, theirs), NAN), strict=True))
+        return dict(zip(PAIRED, (*significance.paired_test(ours, theirs), NAN), strict=True))
     except ValueError:
         return None
 

@@ -22,14 +22,8 @@ from hmrm_lab.faces.align import AlignedFrames, FaceTrack, align_clip, find_face
 from hmrm_lab.faces.apex import ApexCurve
 from hmrm_lab.faces.face import Face, FaceProvider
 from hmrm_lab.faces.landmarks import fit_similarity
+from hmrm_lab.preparation import maps
 from hmrm_lab.preparation.crops import Crop, count_crops, crop_clips, whole_clips
-from hmrm_lab.preparation.maps import (
-    compute_flowset,
-    frames_for,
-    reads_past_apex,
-    recorded_clips,
-    with_whole_clips,
-)
 from hmrm_lab.records import Clip, ClipKey, FlowSet
 from hmrm_lab.reporting.recording_pages import write_contact_sheet
 from hmrm_lab.runtime.store import cache_folder, check_target, write_atomic_bytes
@@ -59,24 +53,24 @@ def prepare(
 
     Raises `InputError` if the data are no recordings, or not one clip is usable.
     """
-    clips = recorded_clips(config, root)
+    clips = maps.recorded_clips(config, root)
     crops = crop_clips(clips, config.faces, jobs=jobs, on_progress=partial(watch, "faces"))
     usable = [replace(c.clip, label=c.clip.label or 0) for c in crops if c.clip]  # none is read
     on_flow = partial(watch, "flow")
-    flowset = compute_flowset(usable, config.flow, jobs=jobs, on_progress=on_flow)
+    flowset = maps.compute_flowset(usable, config.flow, jobs=jobs, on_progress=on_flow)
     whole, on_clip = whole_clips(clips, crops), partial(watch, "whole clips")
     lost: dict[ClipKey, str] = {}
     for one in (config, *systems):
-        _, left_out = with_whole_clips(
+        _, left_out = maps.with_whole_clips(
             one, flowset, whole, config.faces, jobs=jobs, on_progress=on_clip
         )
         for key, error in left_out.items():
-            lost.setdefault(key, f"no {frames_for(one)} of it: {error}")
+            lost.setdefault(key, f"no {maps.frames_for(one)} of it: {error}")
     crops = [
         replace(crop, clip=None, problem=lost[crop.key]) if crop.key in lost else crop
         for crop in crops
     ]
-    if not any(reads_past_apex(one) for one in (config, *systems)):
+    if not any(maps.reads_past_apex(one) for one in (config, *systems)):
         crops = [crop.without_offset() for crop in crops]
     if sheet is not None:
         write_contact_sheet(sheet, config.data.name, crops, flowset)

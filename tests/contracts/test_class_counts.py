@@ -14,11 +14,7 @@ from hmrm_lab.errors import ConfigError
 from hmrm_lab.evaluation.metrics import confusion_of
 from hmrm_lab.evaluation.other_programs import read_predictions
 from hmrm_lab.evaluation.summary import collect_predictions, summarise
-from hmrm_lab.reporting.plots.single_clips import (
-    confusion_figure,
-    feature_figure,
-    subject_strip_figure,
-)
+from hmrm_lab.reporting.plots import single_clips
 from hmrm_lab.reporting.report import write_report
 from hmrm_lab.reporting.svg import confusion_cells, probability_bars
 from hmrm_lab.reporting.tables import scores_table
@@ -59,13 +55,13 @@ def test_a_run_of_many_classes_is_scored_drawn_and_reported(
     assert summarise(again)["all"] == metrics["all"]
     assert again.table[f"p_{classes[0]}"].notna().all()
     assert f"F1 {classes[-1]}" in scores_table(metrics).columns
-    marks = feature_figure(np.zeros((80, 2)), flowset.labels, flowset.keys, classes)
+    marks = single_clips.feature_figure(np.zeros((80, 2)), flowset.labels, flowset.keys, classes)
     assert len({trace.marker.symbol for trace in marks.data}) == count
     for named in (
         predictions.classes,
         metrics["all"]["f1"],
-        confusion_figure(metrics).data[0].x,
-        [trace.name for trace in subject_strip_figure(predictions).data],
+        single_clips.confusion_figure(metrics).data[0].x,
+        [trace.name for trace in single_clips.subject_strip_figure(predictions).data],
         confusion_cells(confusion_of(predictions), classes, "words"),
         probability_bars([1 / count] * count, classes, truth=0),
         pytest.importorskip("hmrm_widgets").PredictionBrowser(Result(run), flowset).truth.options,

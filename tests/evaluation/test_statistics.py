@@ -15,14 +15,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from hmrm_lab.api import stats
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.errors import ConfigError, InputError
-from hmrm_lab.evaluation.metrics import (
-    accuracy,
-    calibration_words,
-    confusion,
-    confusion_by_subject,
-    confusion_of,
-    expected_calibration_error,
-)
+from hmrm_lab.evaluation import metrics, simulate
 from hmrm_lab.evaluation.significance import (
     EXACT_SUBJECTS,
     POOLED,
@@ -34,14 +27,6 @@ from hmrm_lab.evaluation.significance import (
     permutation_test,
     permuted,
     pooled,
-)
-from hmrm_lab.evaluation.simulate import (
-    EpochPredictions,
-    best_epoch_predictions,
-    chance_predictions,
-    clip_interval,
-    simulate,
-    true_uf1,
 )
 from hmrm_lab.evaluation.summary import collect_predictions
 from hmrm_lab.records import ClipKey, Predictions, prediction_columns
@@ -73,12 +58,12 @@ def fates(hits: list[bool], seeds: int = 1) -> Predictions:
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=60))
 def test_scikit_learn_agrees(pairs: list[tuple[int, int]]) -> None:
     truth, guess = (np.array(side) for side in zip(*pairs, strict=True))
-    counts = confusion(truth, guess, 3)
+    counts = metrics.confusion(truth, guess, 3)
     labels = [0, 1, 2]
     for ours, average in ((stats.uf1, "macro"), (stats.weighted_f1, "weighted")):
         theirs = f1_score(truth, guess, labels=labels, average=average, zero_division=0)
         assert ours(counts) == pytest.approx(theirs)
-    assert accuracy(counts) == pytest.approx(accuracy_score(truth, guess))
+    assert metrics.accuracy(counts) == pytest.approx(accuracy_score(truth, guess))
     if set(truth) == set(labels):
         assert stats.uar(counts) == pytest.approx(balanced_accuracy_score(truth, guess))
     assert stats.uf1(np.diag([5, 5, 0])) == pytest.approx(2 / 3), "a class never seen counts as 0"
@@ -104,7 +89,7 @@ def test_pooled_counts_and_means_over_folds_differ() -> None:
 def test_seeds_are_averaged_not_pooled() -> None:
     rows = [("a", 0, c, c) for c in range(3)] + [("a", 1, c, (c + 1) % 3) for c in range(3)]
     assert pooled(predictions_of(rows), "uf1") == pytest.approx(0.5)
-    subjects, seeds, counts = confusion_by_subject(
+    subjects, seeds, counts = metrics.confusion_by_subject(
         predictions_of([("b", 3, 1, 2), ("a", 1, 0, 0), ("a", 3, 0, 1)])
     )
     assert (subjects, seeds) == (["toy/a", "toy/b"], [1, 3])
@@ -146,16 +131,16 @@ def test_reliability_by_hand() -> None:
     assert [part.probability for part in bins[2:]] == pytest.approx([0.5, 0.7, 0.9])
     assert np.isnan(bins[0].accuracy)
     by_hand = (2 * 0 + 3 * (0.7 - 2 / 3) + 1 * 0.1) / 6
-    assert expected_calibration_error(bins) == pytest.approx(by_hand)
+    assert metrics.expected_calibration_error(bins) == pytest.approx(by_hand)
     edges = stats.reliability(calibrated([(0.6, True), (1.0, True), (0.4, False)]))
     assert [part.count for part in edges] == [0, 0, 1, 1, 1], "a bin begins at its lower edge"
     exact = calibrated([(0.75, number % 4 > 0) for number in range(40)])
-    assert expected_calibration_error(stats.reliability(exact)) == pytest.approx(0)
+    assert metrics.expected_calibration_error(stats.reliability(exact)) == pytest.approx(0)
 
 
 def test_calibration_in_words() -> None:
     rows = [(0.7, number < 22) for number in range(40)]
-    assert calibration_words(calibrated(rows), 0.65) == (
+    assert metrics.calibration_words(calibrated(rows), 0.65) == (
         "In this run, predictions made with 60 % to 80 % were right in 55 % of 40 clips of unseen "
         "subjects. Its expected calibration error is 15 %."
     )
@@ -165,7 +150,7 @@ def test_calibration_in_words() -> None:
         (calibrated(rows), 0.35, "no prediction was made with 20 % to 40 %"),
         (calibrated([(np.nan, True)]), 0.7, "holds no probabilities"),
     ):
-        assert words in calibration_words(predictions, probability)
+        assert words in metrics.calibration_words(predictions, probability)
 
 
 def test_closed_forms_of_the_permutation_test() -> None:
@@ -257,8 +242,8 @@ def test_as_many_are_right_as_asked_and_subjects_differ_as_asked() -> None:
         assert shares.std(ddof=0) == pytest.approx((spread**2 * 49 / 50 + chance) ** 0.5, rel=0.1)
     clips = many(3000, 6)
     found = pooled(stats.simulated_predictions(clips, right=0.75, spread=0.2), "uf1")
-    assert found == pytest.approx(true_uf1(clips, 0.75), abs=0.015)
-    assert true_uf1(clips, 0.75) == pytest.approx(0.75), "for classes of equal size"
+    assert found == pytest.approx(simulate.true_uf1(clips, 0.75), abs=0.015)
+    assert simulate.true_uf1(clips, 0.75) == pytest.approx(0.75), "for classes of equal size"
     for right, spread in ((1.0, 0.0), (0.5, 0.5)):
         with pytest.raises(InputError, match=f"no chances with mean {right}"):
             stats.simulated_predictions(many(2, 2), right=right, spread=spread)
@@ -269,7 +254,7 @@ def test_intervals_over_clips_are_too_narrow_where_subjects_differ() -> None:
     alone = stats.as_independent(composite)
     assert alone.subjects.nunique() == 442
     assert pooled(alone, "uf1") == pooled(composite, "uf1")
-    cells = clip_interval(composite, resamples=2000)
+    cells = simulate.clip_interval(composite, resamples=2000)
     clips = bootstrap_interval(alone, "uf1", resamples=1000, seed=1)
     assert cells == pytest.approx(clips, abs=0.008), "drawing cells is drawing clips"
     held = stats.coverage(many(30, 15), right=0.7, spread=0.25, repeats=40, resamples=150)
@@ -280,7 +265,7 @@ def test_intervals_over_clips_are_too_narrow_where_subjects_differ() -> None:
 def test_power_grows_with_the_difference() -> None:
     clips, rng = many(20, 6), np.random.default_rng(0)
     for rate, deviation in ((1.0, 0), (0.0, 0), (0.7, 0.02)):
-        rates = [pooled(simulate(clips, rate, rng), "acc") for _ in range(50)]
+        rates = [pooled(simulate.simulate(clips, rate, rng), "acc") for _ in range(50)]
         assert np.mean(rates) == pytest.approx(rate, abs=deviation)
     table = stats.power_table(clips, 0.9, [0.0, 0.1, 0.5], studies=60)
     none, some, large = table["Found"]
@@ -292,14 +277,14 @@ def test_power_grows_with_the_difference() -> None:
 def test_each_subject_gets_its_own_best_epoch_the_first_of_equals() -> None:
     guesses = np.array([[0, 1, 2, 2], [0, 2, 0, 0], [1, 2, 0, 1]])  # three epochs
     subjects = np.array(["t/a", "t/a", "t/b", "t/b"])
-    two = EpochPredictions(guesses, np.array([0, 1, 0, 1]), subjects, 3)
-    found = best_epoch_predictions(two, [1, 2, 3])
+    two = simulate.EpochPredictions(guesses, np.array([0, 1, 0, 1]), subjects, 3)
+    found = simulate.best_epoch_predictions(two, [1, 2, 3])
     assert found.tolist() == [[1, 2, 0, 1], [0, 2, 0, 1], [0, 1, 0, 1]]
-    equal = EpochPredictions(np.array([[0, 2], [2, 1]]), np.array([0, 1]), subjects[:2], 3)
-    assert best_epoch_predictions(equal, [2]).tolist() == [[0, 2]]
+    equal = simulate.EpochPredictions(np.array([[0, 2], [2, 1]]), np.array([0, 1]), subjects[:2], 3)
+    assert simulate.best_epoch_predictions(equal, [2]).tolist() == [[0, 2]]
     for count in (0, 4):
         with pytest.raises(InputError, match=f"{count} test-set evaluations in 3 epochs"):
-            best_epoch_predictions(two, [1, count])
+            simulate.best_epoch_predictions(two, [1, count])
     expected = {1: [1], 2: [1, 2], 12: [1, 2, 5, 10, 12], 100: [1, 2, 5, 10, 20, 50, 100]}
     assert {epochs: stats.evaluation_counts(epochs) for epochs in expected} == expected
 
@@ -318,7 +303,7 @@ def test_one_evaluation_is_the_rule_last_and_all_are_oracle_test(tmp_path: Path)
     predictions = stats.collect_epoch_predictions(peeking, 0)
     assert predictions.guesses.shape == (EPOCHS, len(flowset))
     for run, count in ((honest, 1), (peeking, EPOCHS)):
-        expected = float(stats.uf1(confusion_of(collect_predictions(run))))
+        expected = float(stats.uf1(metrics.confusion_of(collect_predictions(run))))
         assert stats.uf1_by_evaluations(predictions, [count]) == pytest.approx([expected])
     for run, seed in ((honest, 0), (peeking, 7)):
         with pytest.raises(InputError, match=f"no predictions of all epochs .* seed {seed}"):
@@ -326,8 +311,8 @@ def test_one_evaluation_is_the_rule_last_and_all_are_oracle_test(tmp_path: Path)
 
 
 def test_many_evaluations_of_nothing_score_high() -> None:
-    predictions = chance_predictions(LABELS, SUBJECTS, 200, np.random.default_rng(0))
-    right = (best_epoch_predictions(predictions, range(1, 61)) == LABELS).sum(1)
+    predictions = simulate.chance_predictions(LABELS, SUBJECTS, 200, np.random.default_rng(0))
+    right = (simulate.best_epoch_predictions(predictions, range(1, 61)) == LABELS).sum(1)
     assert (np.diff(right) >= 0).all() and right[-1] > right[0]
     scores = stats.chance_uf1(LABELS, SUBJECTS, [1, 10, 100], draws=20, seed=3)
     one, ten, hundred = scores.mean(0)
@@ -363,7 +348,7 @@ def test_the_null_of_permuted_labels() -> None:
 
 
 def test_the_null_of_peeking_fits_what_peeking_makes_of_nothing() -> None:
-    predictions = chance_predictions(LABELS, SUBJECTS, 30, np.random.default_rng(1))
+    predictions = simulate.chance_predictions(LABELS, SUBJECTS, 30, np.random.default_rng(1))
     null = stats.peeking_null(predictions, permutations=40)
     reached = float(stats.uf1_by_evaluations(predictions, [30])[0])
     assert null.min() > 0.5

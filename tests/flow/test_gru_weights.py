@@ -8,13 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from hmrm_lab.datasets.flow_pairs import as_bytes, with_noise
-from hmrm_lab.datasets.flow_pairs.procedural import (
-    face_pictures,
-    facial_field,
-    moved_face,
-    procedural_pictures,
-)
+from hmrm_lab.datasets.flow_pairs import as_bytes, procedural, with_noise
 from hmrm_lab.errors import InputError
 from hmrm_lab.flow.estimator import FlowEstimator
 from hmrm_lab.flow.gru_attention import SHIPPED, load_weights, save_weights
@@ -31,8 +25,8 @@ def estimate() -> FlowEstimator:
 
 @pytest.fixture(scope="module")
 def pictures() -> list[np.ndarray]:
-    face = face_pictures(SEED, [0])[0][16:464:2, 16:464:2]
-    scenes = procedural_pictures(SEED, 2, side=224)
+    face = procedural.face_pictures(SEED, [0])[0][16:464:2, 16:464:2]
+    scenes = procedural.procedural_pictures(SEED, 2, side=224)
     return [as_bytes(picture) for picture in (face, *scenes)]
 
 
@@ -49,7 +43,8 @@ def test_what_is_no_motion(estimate: FlowEstimator, pictures: list[np.ndarray]) 
 def test_swapping_the_frames_negates_the_flow(estimate: FlowEstimator) -> None:
     for kind, noise in product(("local", "smooth"), (0.0, 2.0)):
         rng = np.random.default_rng(5)
-        pair = moved_face(face_pictures(SEED, [1])[0], facial_field(rng, kind, 1.0))
+        field = procedural.facial_field(rng, kind, 1.0)
+        pair = procedural.moved_face(procedural.face_pictures(SEED, [1])[0], field)
         onset, apex = (with_noise(frame, noise, rng)[None] for frame in (pair.onset, pair.apex))
         there, back = estimate(onset, apex)[0], estimate(apex, onset)[0]
         assert np.hypot(*(there + back)).mean() < 0.1

@@ -6,13 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from hmrm_lab.flow.gru_attention import gradients
 from hmrm_lab.flow.gru_attention.encoder import convex_upsample
-from hmrm_lab.flow.gru_attention.gradients import (
-    GradientSteps,
-    gradient_products,
-    smooth_steps,
-    smoothed,
-)
 from hmrm_lab.flow.gru_attention.update import AdditiveAttention
 
 
@@ -68,7 +63,7 @@ def waves(size: int, shift: tuple[float, float]) -> torch.Tensor:
 
 
 def test_every_step_finds_a_shift() -> None:
-    solver = GradientSteps(windows=(0, 2), smooth=2)
+    solver = gradients.GradientSteps(windows=(0, 2), smooth=2)
     onset, apex = waves(64, (0, 0)), waves(64, (0.3, -0.2))
     still, quiet = torch.zeros(1, 2, 16, 16), torch.zeros(1, 1, 1, 1)
     steps, _ = solver(onset, apex, still, quiet, still)
@@ -81,10 +76,10 @@ def test_every_step_finds_a_shift() -> None:
 
 def test_steps_end_at_the_truth() -> None:
     """No evidence of a further step is left where the flow is right, under other light too."""
-    onset, apex = smoothed(waves(64, (0, 0))), smoothed(waves(64, (1.4, 0.9)))
+    onset, apex = gradients.smoothed(waves(64, (0, 0))), gradients.smoothed(waves(64, (1.4, 0.9)))
     there = torch.tensor([1.4, 0.9]).view(1, 2, 1, 1).expand(1, 2, 16, 16)
     for picture in (apex, apex + 0.5 + torch.linspace(-0.2, 0.2, 64)):
-        products, change = gradient_products(onset, picture, there)
+        products, change = gradients.gradient_products(onset, picture, there)
         assert change[..., 16:-16, 16:-16].abs().max() < 0.1
         assert products[:, 3:, 4:-4, 4:-4].abs().max() < 0.02
 
@@ -100,12 +95,12 @@ def textured(rows: int, columns: int) -> torch.Tensor:
 def test_steps_follow_gradients_and_are_carried_into_flat_regions() -> None:
     for size in ((16, 16), (9, 13), (1, 5)):
         products, still = textured(*size), torch.zeros(1, 2, *size)
-        steps = smooth_steps(products, still, torch.full((1, 1, *size), 1e-6))
+        steps = gradients.smooth_steps(products, still, torch.full((1, 1, *size), 1e-6))
         assert steps.shape == (1, 1, 2, *size)
         truth = torch.tensor([0.4, -0.3]).view(2, 1, 1)
         assert torch.allclose(steps[0, 0], truth.expand(2, *size), atol=1e-3)
     products, still = textured(16, 16), torch.zeros(1, 2, 16, 16)
     products[..., 8:] = 0
-    steps = smooth_steps(products, still, torch.full((1, 1, 16, 16), 0.01))
+    steps = gradients.smooth_steps(products, still, torch.full((1, 1, 16, 16), 0.01))
     far = steps[0, 0, :, :, -1].mean(dim=1)
     assert 0.2 < far[0] < 0.4 and -0.3 < far[1] < -0.15

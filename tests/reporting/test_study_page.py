@@ -292,10 +292,8 @@ def test_an_ablation_pairs_variants_with_the_full_model(tmp_path: Path) -> None:
 
 def test_variants_without_figures_say_why(tmp_path: Path) -> None:
     flowset = make_flowset(subjects=3)
-    runs = {
-        "M4": make_run(tmp_path, flowset),
-        "M2": make_run(tmp_path, flowset, "augment.motionmix=0", unfinished=1),
-    }
+    without = make_run(tmp_path, flowset, "augment.motionmix=0", unfinished=1)
+    runs = {"M4": make_run(tmp_path, flowset), "M2": without}
     other = make_run(tmp_path, make_flowset(subjects=4), "model.fusion=none")
     unpaired = "other clips than the full model: not paired"
     failed = {"M2": "1 failed", "M3": "no memory"}

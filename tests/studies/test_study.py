@@ -175,10 +175,7 @@ def of_variants(plan: Callable[..., Any], *changes: str, **how: Any) -> Any:
 varied, tried = partial(of_variants, plan_ablation), partial(of_variants, plan_effects)
 twice = partial(plan_ablation, smoke("hmrm"), [PAPER[1], PAPER[1]])
 REFUSED: tuple[tuple[Callable[[], Any], str], ...] = (
-    (
-        partial(compared, changes=["evaluation.epoch_rule=oracle_test"]),
-        "peeks at the test subject",
-    ),
+    (partial(compared, changes=["evaluation.epoch_rule=oracle_test"]), "peeks at the test subject"),
     (partial(compared, changes=["evaluation.control=shuffled_labels"]), "cannot be ranked"),
     (partial(compared, changes=["model.name=svm"]), "name them in --systems"),
     (partial(compared, recipe="commen"), "did you mean 'common'"),

@@ -43,10 +43,8 @@ def ammsm(flowset: FlowSet) -> System:
 @pytest.fixture
 def browser(tmp_path: Path) -> PredictionBrowser:
     flowset = two_sets()
-    runs = [
-        make_run(tmp_path, flowset),
-        make_run(tmp_path, flowset, "evaluation.epoch_rule=oracle_test", right=0.9),
-    ]
+    peeking = make_run(tmp_path, flowset, "evaluation.epoch_rule=oracle_test", right=0.9)
+    runs = (make_run(tmp_path, flowset), peeking)
     return PredictionBrowser([Result(run) for run in runs], flowset)
 
 

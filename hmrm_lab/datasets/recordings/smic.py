@@ -18,21 +18,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from hmrm_lab.datasets.classes import MEGC3, UNITS, ClassScheme
+from hmrm_lab.datasets.recordings import findings
 from hmrm_lab.datasets.recordings.clips import UNPACK, Reading, Record
 from hmrm_lab.datasets.recordings.coding import find_coding, of_data_set, whole
-from hmrm_lab.datasets.recordings.findings import (
-    KNOWN,
-    Facts,
-    Survey,
-    bad_input,
-    check_root,
-    recordings,
-    shown,
-)
 from hmrm_lab.datasets.walking import Tree
 from hmrm_lab.records import ClipKey
 
-FACTS = Facts(name="smic", **KNOWN["smic"])
+FACTS = findings.Facts(name="smic", **findings.KNOWN["smic"])
 CODES = {"ne": "negative", "po": "positive", "sur": "surprise"}
 PATTERNS = ("SMIC-HS-E_annotation", "SMIC-HS", "annotation", "SMIC_apex")
 BASES = ("HS", "SMIC_all_cropped/HS", "SMIC_all_raw/HS", "SMIC-HS-E", "HS_long/SMIC-HS-E", ".")
@@ -44,7 +36,7 @@ Parts = tuple[str, ...]
 """The parts of a clip folder's path below the folder of images."""
 
 
-@recordings(FACTS)
+@findings.recordings(FACTS)
 def smic(
     root: Path,
     *,
@@ -52,9 +44,9 @@ def smic(
     coding: str = "",
     images: str = "",
     follow_links: bool = False,
-) -> Survey:
+) -> findings.Survey:
     """The clips of SMIC-HS below `root`, without an apex if the table has no column for it."""
-    check_root(root, FACTS.title)
+    findings.check_root(root, FACTS.title)
     tree = Tree(root, follow_links)
     reading = Reading(FACTS, tree, find_coding(tree, FACTS.columns, PATTERNS, coding), scheme)
     intervals = _read_intervals(reading)
@@ -65,14 +57,14 @@ def smic(
             records, others = _classified(found, scheme)
             return reading.survey(base, records, len(found), others)
     hint = "expected is HS/s01/micro/positive/s01_po_01"
-    raise bad_input(root, "no folder of images of SMIC-HS", hint)
+    raise findings.bad_input(root, "no folder of images of SMIC-HS", hint)
 
 
 def clip_id(text: str, later: int = 0) -> tuple[ClipKey, int]:
     """The clip s01_ne_02 and its label from s1_ne_2, or a later clip; or `ValueError`."""
     parts = re.fullmatch(r"s0*(\d+)_(ne|po|sur)_0*(\d+)", text.strip().lower())
     if parts is None:
-        raise ValueError(f"'{shown(text)}' is not an id like s01_ne_01")
+        raise ValueError(f"'{findings.shown(text)}' is not an id like s01_ne_01")
     subject = f"s{int(parts[1]):02d}"
     name = f"{subject}_{parts[2]}_{int(parts[3]) + later:02d}"
     return ClipKey(FACTS.name, subject, name), MEGC3.classes.index(CODES[parts[2]])
@@ -131,7 +123,7 @@ def _records(reading: Reading, base: Path, intervals: Intervals) -> list[Record]
     """Every clip of the tree, in order of its id."""
     tree, found = reading.tree, dict[ClipKey, Record]()
     for path in _clip_folders(tree, base):
-        folder = "/".join(map(shown, path))
+        folder = "/".join(map(findings.shown, path))
         try:
             key, label = clip_id(path[-1])
         except ValueError as error:
