@@ -72,11 +72,12 @@ def show(result: dict[str, Any], text: str, as_json: bool) -> None:
 
 
 def _wrapped(line: str) -> str:
-    """A longer line goes on below its last column; a command and a word are not cut."""
-    start = re.split(r"(?<=  )(?=\S)", line)[:-1]  # a column is two blanks from the one before
-    wrap = textwrap.TextWrapper(80, "", " " * len("".join(start)), break_on_hyphens=False)
+    """A longer line goes on below its last column; a command and a row of numbers stay whole."""
+    *before, last = re.split(r"(?<=  )(?=\S)", line)  # a column is two blanks from the one before
+    wrap = textwrap.TextWrapper(80, "", " " * len("".join(before)), break_on_hyphens=False)
     wrap.break_long_words = False
-    return line if len(line) <= wrap.width or "  hmrm " in line else wrap.fill(line)
+    whole = len(line) <= wrap.width or " " not in last or last.startswith("hmrm ")
+    return line if whole else wrap.fill(line)
 
 
 def records(table: Any) -> list[dict[str, Any]]:

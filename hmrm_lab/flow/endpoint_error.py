@@ -149,7 +149,8 @@ class FlowReport:
 
     def as_text(self) -> str:
         tables = [table for table in self._tables().values() if len(table)]
-        return "\n\n".join(table.to_string(float_format="{:.4f}".format) for table in tables)
+        short = [of.rename(columns=lambda name: f"{name}".replace("_to_", "-")) for of in tables]
+        return "\n\n".join(table.to_string(float_format="{:.3f}".format) for table in short)
 
     def as_json(self) -> dict[str, object]:
         return {name: _records(table) for name, table in self._tables().items()}
