@@ -205,7 +205,7 @@ def _largest(parts: Mapping[str, float]) -> list[tuple[str, float]]:
     return [(name.replace("_", " "), number) for name, number in ordered]
 
 
-def write_contact_sheet(file: Path, title: str, crops: Sequence[Crop], flowset: FlowSet) -> Path:
+def write_contact_sheet(file: Path, title: str, crops: Sequence[Crop], flowset: FlowSet) -> None:
     """Write the page of all clips, also those left out; it shows whoever was recorded."""
     motion = dict(zip(flowset.keys, flowset.maps, strict=True))
     subjects: dict[str, list[dict[str, Any]]] = {}
@@ -223,7 +223,6 @@ def write_contact_sheet(file: Path, title: str, crops: Sequence[Crop], flowset: 
         wheel=image_uri(drawing.wheel_picture(WHEEL_PX), "png"),
     )
     write_atomic(file, page + "\n")
-    return file
 
 
 def _sheet_cell(crop: Crop, maps: Floats | None) -> dict[str, Any]:
@@ -265,7 +264,7 @@ def audit_text(audit: Audit) -> str:
     return "\n\n".join([*blocks, "\n".join(_closing(audit))])
 
 
-def write_audit_page(audit: Audit, file: Path) -> Path:
+def write_audit_page(audit: Audit, file: Path) -> None:
     page = render_page(
         "data_audit.html.j2",
         audit=audit,
@@ -277,7 +276,6 @@ def write_audit_page(audit: Audit, file: Path) -> Path:
         closing=_closing(audit),
     )
     write_atomic(file, page + "\n")
-    return file
 
 
 def _class_counts(audit: Audit) -> pd.DataFrame:

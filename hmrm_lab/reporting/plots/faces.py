@@ -22,12 +22,10 @@ Ends = tuple[float, float]
 BY_FRAME = "frame %{x}: %{y:.2f}"
 
 
-def faces_figure(
-    pictures: Mapping[str, Image], title: str, *, caption: str = "", columns: int = 4
-) -> go.Figure:
+def faces_figure(pictures: Mapping[str, Image], title: str, *, caption: str = "") -> go.Figure:
     """Pictures side by side, each under its name: (H, W, 3), uint8, RGB; sizes may differ."""
     panels = [(plain(name), picture) for name, picture in pictures.items()]
-    return image_panels(panels, title, caption=caption, columns=columns)
+    return image_panels(panels, title, caption=caption, columns=4)
 
 
 def apex_curve_figure(
