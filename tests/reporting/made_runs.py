@@ -31,12 +31,9 @@ def two_sets() -> FlowSet:
     """Two data sets whose subjects bear the same names."""
     first, second = make_flowset(subjects=3), make_flowset(subjects=2, seed=1)
     keys = tuple(ClipKey("other", key.subject, key.clip) for key in second.keys)
-    return FlowSet(
-        np.concatenate([first.maps, second.maps]),
-        np.concatenate([first.labels, second.labels]),
-        first.keys + keys,
-        MEGC3.classes,
-    )
+    maps = np.concatenate([first.maps, second.maps])
+    labels = np.concatenate([first.labels, second.labels])
+    return FlowSet(maps, labels, first.keys + keys, MEGC3.classes)
 
 
 def make_run(

@@ -143,11 +143,8 @@ def test_galleries_have_a_card_for_every_map_and_class() -> None:
 
 
 def test_distances_are_points_below_or_above_a_line() -> None:
-    rows = [
-        ("original", "negative", 1.0, 2.0),
-        ("mixture", "negative", 2.0, 1.0),
-        ("original", "surprise", np.nan, 3.0),
-    ]
+    rows = [("original", "negative", 1.0, 2.0), ("mixture", "negative", 2.0, 1.0)]
+    rows.append(("original", "surprise", np.nan, 3.0))
     table = pd.DataFrame(rows, columns=["kind", "class", "own", "other"])
     figure = motion.distance_figure(table, unit="px")
     points = {name: [*zip(of.x, of.y, strict=True)] for name, of in by_name(figure).items()}

@@ -42,10 +42,8 @@ def test_the_chosen_region_is_lit_and_the_way_of_the_scan_drawn() -> None:
 
 
 def test_shades_share_a_scale_from_low_to_high() -> None:
-    shades = {
-        "one": ("core", np.array([1, 9, 9, 1], np.float32)),
-        "two": ("sub", np.full(16, 9, np.float32)),
-    }
+    core, sub = np.array([1, 9, 9, 1], np.float32), np.full(16, 9, np.float32)
+    shades = {"one": ("core", core), "two": ("sub", sub)}
     figure = drawn.shade_figure(GREY, shades, "Title", "dt")
     assert (bar_of(figure).cmin, bar_of(figure).cmax) == (1, 9)
     one, two = (picture.astype(int) for picture in pictures_of(figure))

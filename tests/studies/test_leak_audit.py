@@ -70,11 +70,8 @@ def test_flow_weights_that_saw_a_test_subject_are_told(tmp_path: Path) -> None:
         assert [(one["setting"], one["subjects"]) for one in data] == [("flow.weights", subjects)]
         assert len(data[0]["sha256"]) == 64
         found[subjects[0]] = judge_weights(run.config(), run.data()).state, note(run.metrics())
-    assert found == {
-        "synthetic/s02": (LEAK, "WEIGHTS LEAK"),
-        UNSTATED: (UNKNOWN, "WEIGHTS UNKNOWN"),
-        PROCEDURAL: (OK, ""),
-    }
+    assert found.pop("synthetic/s02") == (LEAK, "WEIGHTS LEAK")
+    assert found == {UNSTATED: (UNKNOWN, "WEIGHTS UNKNOWN"), PROCEDURAL: (OK, "")}
 
 
 def test_one_person_in_two_data_sets_is_one_fold_and_one_draw(tmp_path: Path) -> None:
