@@ -190,11 +190,8 @@ class AblationResult(StudyResult):
 
     @property
     def caption(self) -> str:
-        claim = (
-            [PAPER_CLAIM]
-            if study_table.claimed(self.system, self.full, study_table.CLAIMED_ON, self.classes)
-            else []
-        )
+        paper = study_table.claimed(self.system, self.full, study_table.CLAIMED_ON, self.classes)
+        claim = [PAPER_CLAIM] if paper else []
         if self.full not in self.by_name:
             return " ".join(["There are no figures of the full model yet.", *claim])
         metrics = self.by_name[self.full].metrics()

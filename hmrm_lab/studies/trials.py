@@ -327,11 +327,8 @@ def outer_score(
     run = complete_run(config)
     recipe = recipe or sweep.base
     before = None if config.digest() == recipe.digest() else complete_run(recipe)
-    record = {
-        "settings": dict(settings),
-        "run": run.path.name,
-        "looked": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    record = {"settings": dict(settings), "run": run.path.name, "looked": now}
     file = sweep.folder / "outer_scores" / f"{config.digest()}.json"
     first = write_once(file, to_json(record))
     halves = read_json(sweep.folder / "sweep.json")
