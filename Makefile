@@ -41,7 +41,7 @@ build/notebooks/stamp: .venv/dev.stamp $(wildcard notebooks/*.ipynb) $(shell fin
 	$(RUN)/hmrm notebooks run --out build/notebooks
 	touch $@
 
-picture: docs  ## the pictures of README and of the notebooks anew: docs/images
+picture: docs demo  ## the pictures of README and of the notebooks anew: docs/images
 	$(RUN)/python docs/make_picture.py
 	$(RUN)/python docs/make_thumbnails.py
 	$(RUN)/python docs/make_screenshots.py

@@ -1,6 +1,7 @@
-"""Take the pictures of README's block: three widgets and a notebook in JupyterLab (`make picture`).
+"""Take the pictures of README's block: three widgets, a notebook in JupyterLab; and of a report.
 
-Needs chromium. JupyterLab serves copies of the notebooks from a folder of its own.
+`make picture` runs this, after `make demo`, whose report it shows. Needs chromium. JupyterLab
+serves copies of the notebooks from a folder of its own.
 """
 
 import os
@@ -23,6 +24,8 @@ from playwright.sync_api import Locator, Page, sync_playwright
 
 DOCS = Path(__file__).parent
 OUT = DOCS / "images"
+REPORTS = DOCS.parent / "runs" / "demo"
+REPORT_WIDTH, REPORT_ENDS = 1280, "Confusion"  # px, and its last figure
 PORT = 18_888
 PATIENCE_MS = 900_000
 SETTLED_MS = 3000
@@ -61,7 +64,21 @@ def main() -> None:
         run(page, address, NOTEBOOK, f":nth-match(.figure-of-pictures, {FIGURES})")
         page.get_by_role("heading", name=re.compile(HEADING)).scroll_into_view_if_needed()
         keep(page.locator("#jp-main-content-panel"), NOTEBOOK)
+        keep_report(page)
         browser.close()
+
+
+def keep_report(page: Page) -> None:
+    """The newest report of `make demo`, as far as its confusion matrix."""
+    newest = max(REPORTS.glob("hmrm-*/report.html"), key=lambda path: path.stat().st_mtime)
+    page.set_viewport_size({"width": REPORT_WIDTH, "height": 2400})
+    page.goto(newest.as_uri())
+    page.wait_for_timeout(SETTLED_MS)
+    box = page.locator(".js-plotly-plot", has_text=REPORT_ENDS).first.bounding_box()
+    height = box["y"] + box["height"] if box else 1700
+    shot = page.screenshot(clip={"x": 0, "y": 0, "width": REPORT_WIDTH, "height": height})
+    picture = Image.open(BytesIO(shot)).convert("P", palette=Image.Palette.ADAPTIVE)
+    picture.save(OUT / "report.png", optimize=True)
 
 
 @contextmanager
