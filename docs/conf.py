@@ -24,6 +24,7 @@ EXECUTED = ROOT / "build" / "notebooks"
 FIGURE, MARKDOWN = "application/vnd.plotly.v1+json", "text/markdown"
 LOADS_PLOTLY = '<script src="../_static/plotly.min.js"></script>'
 ARRAY = re.compile(r"[~.\w]*ndarray\[tuple\[[~.\w]*Any, \.\.\.\], [~.\w]*dtype\[[^\]]*\]\]")
+INTERVAL = re.compile(r"(\S) \[([-+]?\.\d+), ([-+]?\.\d+)\]")
 CONFIG = {"responsive": True, "displayModeBar": False}
 
 project, author, copyright = "hmrm-lab", "The hmrm-lab maintainers", "the hmrm-lab maintainers"
@@ -91,6 +92,15 @@ def show_executed(app: Sphinx, docname: str, content: list[str]) -> None:
     content[0] = nbformat.writes(book)
 
 
+def join_intervals(app: Sphinx, docname: str, content: list[str]) -> None:
+    """Keep a figure of a table and its interval on one line."""
+    lines = content[0].split("\n")
+    joined = (INTERVAL.sub("\\1\u00a0[\\2,\u00a0\\3]", one) for one in lines)
+    content[0] = "\n".join(
+        new if old.startswith("|") else old for old, new in zip(lines, joined, strict=True)
+    )
+
+
 def without_links(markdown: str) -> str:
     """Name the files of a run, which are where the notebook was executed and nowhere else."""
     return re.sub(r"\[(.+?)\]\((.+?)\)", r"\1: `\2`", markdown)
@@ -144,5 +154,6 @@ def setup(app: Sphinx) -> None:
         sys.modules[f"hmrm_lab.{name}"] = getattr(hmrm_lab, name)
     app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.connect("source-read", show_executed)
+    app.connect("source-read", join_intervals)
     app.connect("autodoc-process-docstring", head_examples, priority=400)  # before Napoleon
     app.connect("autodoc-process-signature", shorten_arrays)

@@ -15,6 +15,14 @@ PAGES = DOCS.parent / "build" / "site" / "notebooks"
 OUT = DOCS / "images" / "notebooks"
 SIZE = (480, 300)  # px
 SETTLED_MS = 1500
+WHOLE = """(figure) => {
+    document.querySelectorAll("#pst-back-to-top").forEach((button) => button.remove());
+    if (figure.scrollWidth > figure.clientWidth) {
+        document.querySelectorAll("[class*=bd-sidebar]").forEach((bar) => bar.remove());
+        figure.style.width = `${figure.scrollWidth}px`;
+    }
+}"""  # a figure wider than the column of the page scrolls there
+MARGIN = 12  # px
 FIGURES = {  # the number of the figure, from 0
     "00_quickstart": 1,
     "01_faces_and_apex": 4,
@@ -42,8 +50,10 @@ def main() -> None:
             page.goto((PAGES / f"{name}.html").as_uri())
             figure = page.locator(".figure-of-plotly, .figure-of-pictures").nth(number)
             figure.scroll_into_view_if_needed()
+            figure.evaluate(WHOLE)
             page.wait_for_timeout(SETTLED_MS)
             picture = Image.open(BytesIO(figure.screenshot(timeout=120_000))).convert("RGB")
+            picture = ImageOps.expand(picture, MARGIN, "white")
             fitted = ImageOps.pad(picture, SIZE, Image.Resampling.LANCZOS, color="white")
             fitted.save(OUT / f"{name}.webp", quality=80)
         browser.close()
