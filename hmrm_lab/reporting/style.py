@@ -43,8 +43,8 @@ class Figure(go.Figure):
 def apart(figure: go.Figure) -> tuple[go.Figure, str]:
     """A figure by `finish` without its caption, and the caption as a paragraph of HTML."""
     bare, meta = go.Figure(figure), figure.layout.meta
-    notes = [note for note in bare.layout.annotations if note.name != "caption"]
-    bare.layout.update(annotations=notes, height=bare.layout.height - meta["foot"])
+    bare.layout.annotations = [one for one in bare.layout.annotations if one.name != "caption"]
+    bare.layout.height -= meta["foot"]
     bare.layout.margin.b -= meta["foot"]
     words = "<br>".join(map(plain, meta["caption"].strip().split("\n")))
     return bare, f'<p style="max-width:60em;line-height:1.45">{words}</p>' if words else ""

@@ -10,7 +10,7 @@ from reporting.shown import words_of
 
 from hmrm_lab.records import FlowSet
 from hmrm_lab.reporting.plots import results
-from hmrm_lab.reporting.plots.kit import column_dots, interval_plot
+from hmrm_lab.reporting.plots.kit import column_dots, interval_plot, style
 from hmrm_lab.reporting.tables import results_table
 
 RULES = ("last", "oracle_test")
@@ -52,8 +52,8 @@ def test_both_panels_hold_each_whole_run_at_its_cost(tmp_path: Path) -> None:
     table.loc[table["System"] == "svm", ["Parameters", "FLOPs"]] = pd.NA
     figure = results.cost_figure(table, published={"Big": 1_000_000})
     parameters, flops = figure.data
-    assert list(parameters.x) == [19305, 19305]
-    assert list(flops.x) == [402560, 402560]
+    assert (list(parameters.x), list(flops.x)) == ([19305] * 2, [402560] * 2)
+    assert words_of(style.apart(figure)[0]).count("Big, as published") == 1
     whole = table[(table["Part"] == "all") & (table["System"] != "svm")]
     np.testing.assert_allclose(parameters.y, whole["UF1"])
     np.testing.assert_allclose(np.add(parameters.y, parameters.error_y.array), whole["UF1 high"])
