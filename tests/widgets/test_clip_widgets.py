@@ -293,7 +293,7 @@ def test_light_drifts_and_mesti_keeps_more_than_the_dynamic_image() -> None:
         kept.append(dynamic / mesti)
     assert kept[0] == pytest.approx(1, rel=0.1)
     assert kept[1] < 0.5
-    assert "Noise of 0 levels and light that drifts by 3 %" in gallery.caption.value
+    assert "noise of 0 levels and a drift of light by 3 %" in gallery.caption.value
 
 
 def test_of_a_recording_nothing_is_counted(clips: list[Clip]) -> None:
