@@ -20,10 +20,10 @@ NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 PAGES = [*DOCUMENTS, *sorted(ROOT.glob("*/README.md")), ROOT / "CONTRIBUTING.md"]
 
-MOST_LINES = 33_720  # of hmrm_lab
+MOST_LINES = 33_690  # of hmrm_lab
 MOST_FILES = 190
 MOST_ENTRIES = 18  # directly in hmrm_lab/
-MOST_LINES_OF_TESTS = 17_350
+MOST_LINES_OF_TESTS = 17_345
 MOST_LINES_OF_A_FILE = 400
 MOST_SHARED_NAMES = 5  # file names that stand for two modules or more
 MOST_PRIVATE_WORDS = 0
