@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.evaluation.cost import count_parameters
+from hmrm_lab.models.hmrm.grained_mamba import BidirectionalScan
 from hmrm_lab.models.layers import Attention, Dropout, Linear, in_bfloat16, patches
 from hmrm_lab.models.meganet import GradientAttention, MEGANet, attention_maps, gradient_size
 from hmrm_lab.models.networks.attribute_embedding import AttributeEmbedding
@@ -75,12 +76,15 @@ def test_products_in_bfloat16_are_near_and_parameters_stay() -> None:
     assert not torch.equal(results[0][0], results[1][0])
 
 
-def test_a_setting_puts_all_linear_layers_of_a_training_in_bfloat16() -> None:
+def test_a_setting_puts_linear_layers_and_selections_in_bfloat16() -> None:
     for value in (False, True):
         model = build_learner(quick_config("hmrm", f"training.bfloat16={value}".lower()), 28, 3)
         for module in (model, average_weights(model, 0.9).module):
-            layers = [layer for layer in module.modules() if isinstance(layer, Linear)]
-            assert {layer.rounds for layer in layers} == {value}
+            kinds = {(type(one), one.rounds) for one in module.modules() if hasattr(one, "rounds")}
+            assert kinds == {(Linear, value), (BidirectionalScan, value)}
+    x, scan = torch.randn(2, 4, 64), BidirectionalScan(32, state=4, kernel=3, scan="loop")
+    exact, scan.rounds = scan(x), True
+    assert 0 < (scan(x) - exact).norm() / exact.norm() < 0.02
 
 
 IMAGENET = (3, 1000)  # channels and classes

@@ -35,6 +35,8 @@ class BidirectionalScan(nn.Module):
     branches are added, and multiplied by SiLU of the gate. The fused backend is one operator.
     """
 
+    rounds = False  # products of the selection in bfloat16; those of the fused backend are exact
+
     def __init__(self, width: int, *, state: int, kernel: int, scan: Backend = "auto") -> None:
         super().__init__()
         self.width, self.state, self.kernel, self.scan = width, state, kernel, scan
@@ -61,9 +63,9 @@ class BidirectionalScan(nn.Module):
         """Select the arguments of both scans from the tokens, (B, L, D)."""
         both = torch.stack([x, x.flip(-2)])  # (2, B, L, D)
         both = F.silu(self._convolve(both))
-        selected = _by_direction(both, self.select)
+        selected = self._by_direction(both, self.select)
         dt, B, C = selected.split([self.rank, self.state, self.state], dim=-1)
-        dt = F.softplus(_by_direction(dt, self.dt_weight) + self.dt_bias[:, None, None])
+        dt = F.softplus(self._by_direction(dt, self.dt_weight) + self.dt_bias[:, None, None])
         A, skip = -self.log_decay.exp()[:, None], self.skip[:, None]
         return ScanInputs(both, dt, A, B, C, skip)
 
@@ -71,6 +73,12 @@ class BidirectionalScan(nn.Module):
         """Count operations outside matrix products, for `tokens` tokens of both directions."""
         # Per channel and state: exponent, exp, decayed state, drive, their sum, read-out, its sum.
         return 2 * tokens * self.width * (2 * self.kernel + 7 * self.state)
+
+    def _by_direction(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Multiply each direction by its matrix: (2, B, L, D) and (2, D, E) to (2, B, L, E)."""
+        factors = x.flatten(1, 2), weight
+        rounded = (factor.bfloat16() if self.rounds else factor for factor in factors)
+        return torch.bmm(*rounded).to(x.dtype).unflatten(1, x.shape[1:3])
 
     def _convolve(self, x: Tensor) -> Tensor:
         """Convolve tokens, depth-wise and causal, as a sum of shifted copies."""
@@ -178,11 +186,6 @@ class FeedForward(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.residual(tokens, self.layers(tokens))
-
-
-def _by_direction(x: Tensor, weight: Tensor) -> Tensor:
-    """Multiply each direction by its matrix: (2, B, L, D) and (2, D, E) to (2, B, L, E)."""
-    return torch.bmm(x.flatten(1, 2), weight).unflatten(1, x.shape[1:3])
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int) -> Tensor:
