@@ -61,6 +61,7 @@ html_css_files = ["site.css"]
 html_extra_path = ["to_start"]
 html_show_sourcelink = False
 html_copy_source = False
+html_context = {"default_mode": "auto"}  # without which the theme complains in the console
 html_theme_options = {
     "navbar_align": "left",
     "show_toc_level": 2,
