@@ -95,7 +95,7 @@ def test_a_damaged_checkpoint_costs_time_and_nothing_else(tmp_path: Path) -> Non
         (without, header),
         (tensors | {moment: torch.zeros(1, 1, 1)}, header),
         (tensors | {moment: tensors[moment] + 1e-3}, header),
-        (tensors | {"random.cpu": tensors["random.cpu"].float()}, header),
+        (tensors | {"own.cpu": tensors["own.cpu"].float()}, header),
     ):
         if content is None:
             file.write_bytes(half)
