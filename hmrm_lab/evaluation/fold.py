@@ -214,18 +214,18 @@ def run_stack(
     """Compute folds as `run_fold` does, trained as one model: their `outcomes`, in this order."""
     settle_process(device)
     started, folds = time.perf_counter(), []
-    files = [RunningFold(run, unit.fold.name, unit.seed) for unit in stack]
+    files = [RunningFold(run, unit.fold.name, unit.seed).checkpoint("stack") for unit in stack]
     outcomes: list[Outcome] = []
     for fold, name, seed in ((unit.fold, unit.fold.name, unit.seed) for unit in stack):
         train = control_labels(config, flowset.take(fold.train), seed)
         folds.append(FoldToFit(train, fold_seed(name, seed), seed))
 
     def tell(done: int, epochs: int, losses: Sequence[float]) -> None:
-        for fold, loss in zip(files, losses, strict=True):
+        for file, loss in zip(files, losses, strict=True):
             if math.isfinite(loss):
-                fold.checkpoint().tell(done, epochs, loss)
+                file.tell(done, epochs, loss)
 
-    checkpoint = replace(files[0].checkpoint("stack"), tell=tell)
+    checkpoint = replace(files[0], tell=tell)
     trained = fit_stack(config, folds, device=device, checkpoint=checkpoint)
     share_s = round((time.perf_counter() - started) / len(stack), 3)
     for unit, fitted in zip(stack, trained, strict=True):
