@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from sklearn.manifold import TSNE
 from torch import Tensor, nn
 
 from hmrm_lab.errors import InputError
@@ -70,8 +69,9 @@ def embed(features: Floats, *, perplexity: float = PERPLEXITY, seed: int = 0) ->
         raise InputError(f"{count} clips are too few for t-SNE", hint=f"take {FEWEST} or more")
     if (features == features[0]).all():
         raise InputError("all clips have the same features", hint="take another model")
-    bounded = min(perplexity, (count - 1) / 3)
-    tsne = TSNE(perplexity=bounded, init="pca", random_state=seed)
+    from sklearn.manifold import TSNE  # a second to import, which others do without
+
+    tsne = TSNE(perplexity=min(perplexity, (count - 1) / 3), init="pca", random_state=seed)
     return np.asarray(tsne.fit_transform(features), dtype=np.float32)
 
 

@@ -11,7 +11,6 @@ from typing import Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupKFold
 
 from hmrm_lab.config.sections import EACH, LOSO, EvaluationConfig, check_sets, tested_sets
 from hmrm_lab.datasets.recordings.coding import Columns, read_coding
@@ -152,8 +151,9 @@ def _are_of(maps: FlowSet, names: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def _kfold(maps: FlowSet, count: int) -> list[Fold]:
-    subjects = len(set(maps.subjects))
-    if subjects < count:
+    from sklearn.model_selection import GroupKFold  # a second to import, which others do without
+
+    if (subjects := len(set(maps.subjects))) < count:
         problem = f"{subjects} subjects cannot be divided into {count} folds"
         raise InputError(problem, hint="take more subjects, or fewer folds")
     split = GroupKFold(count).split(maps.maps, groups=np.array(maps.subjects))

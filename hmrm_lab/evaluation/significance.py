@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy  # it loads `scipy.stats`, which takes a second, when that is used
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata, studentized_range
 
 from hmrm_lab.evaluation.metrics import METRICS, Doubles, confusion_by_subject, f1_per_class
 from hmrm_lab.records import Ints, Predictions
@@ -212,7 +212,7 @@ def rank_systems(names: Sequence[str], sets: Sequence[str], scores: ArrayLike) -
     values = np.asarray(scores, dtype=np.float64)
     if problem := enough(*values.shape):
         raise ValueError(problem)
-    ranks = rankdata(-values, axis=1)  # (N, k), mean rank for ties
+    ranks = scipy.stats.rankdata(-values, axis=1)  # (N, k), mean rank for ties
     order = np.argsort(ranks.mean(0), kind="stable")
     means = ranks.mean(0)[order]
     gap = nemenyi(len(names), len(sets))
@@ -234,5 +234,5 @@ def rank_systems(names: Sequence[str], sets: Sequence[str], scores: ArrayLike) -
 
 def nemenyi(systems: int, sets: int) -> float:
     """Compute Nemenyi's critical difference of mean ranks at 5 %."""
-    q = studentized_range.ppf(1 - RANK_LEVEL, systems, np.inf) / np.sqrt(2)
+    q = scipy.stats.studentized_range.ppf(1 - RANK_LEVEL, systems, np.inf) / np.sqrt(2)
     return float(q * np.sqrt(systems * (systems + 1) / (6 * sets)))
