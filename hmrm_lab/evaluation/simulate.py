@@ -66,7 +66,7 @@ def simulate(clips: Clips, rate: float, rng: np.random.Generator) -> Predictions
 
 
 def _predictions(clips: Clips, guesses: ArrayLike) -> Predictions:
-    table = pd.DataFrame([key._asdict() for key in clips])
+    table = pd.DataFrame(list(clips), columns=list(ClipKey._fields))
     table = table.assign(fold=table["dataset"] + "/" + table["subject"], seed=0, epoch=0)
     table = table.assign(truth=list(clips.values()), prediction=np.asarray(guesses))
     return Predictions(table.reindex(columns=prediction_columns(MEGC3.classes)))
