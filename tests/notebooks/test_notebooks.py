@@ -45,8 +45,8 @@ IMPORT = re.compile(r"(?:import|from) (hmrm_lab[\w.]*.*)")
 CHEAPER: dict[str, dict[str, object]] = {
     "01_faces_and_apex": {"sample": 8},
     "05_loso": {"epochs": 8},
-    "11_ammsm": {"epochs": 4, "population": 2, "generations": 1},
-    "12_mesti_meganet": {"epochs": 4},
+    "11_ammsm": {"epochs": 1, "population": 2, "generations": 1},
+    "12_mesti_meganet": {"epochs": 1},
 }
 """Parameters with which a notebook takes less time; what it prints where it is compared stays."""
 NO_DETECTOR = pytest.param(
@@ -55,6 +55,8 @@ NO_DETECTOR = pytest.param(
     marks=pytest.mark.full,
     id="01_template",
 )
+FORKS = get_context("forkserver")
+FORKS.set_forkserver_preload([__name__, "hmrm_widgets", "torch._dynamo"])
 REFUSED = Path(__file__).with_name("refused_parameters.toml").read_text(encoding="utf-8")
 
 
@@ -134,9 +136,7 @@ def test_notebooks_keep_the_rules_of_form() -> None:
 @pytest.fixture(scope="module")
 def processes() -> Iterator[ProcessPoolExecutor]:
     """A process for each notebook, forked where all that notebooks import is in memory already."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["hmrm_lab.api", "hmrm_widgets", "IPython", "torch._dynamo"])
-    with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(1, FORKS, max_tasks_per_child=1) as pool:
         yield pool
 
 
