@@ -32,7 +32,6 @@ from hmrm_lab.datasets.synthetic.motion import (
     Floats,
     floats,
     pixel_grid,
-    subject_landmarks,
 )
 from hmrm_lab.datasets.synthetic.painting import MARGIN_PX, SCALE, Traits
 from hmrm_lab.datasets.synthetic.recipes import (
@@ -42,6 +41,7 @@ from hmrm_lab.datasets.synthetic.recipes import (
     Stream,
     generator,
     key,
+    neutral_landmarks,
     recipes_of,
     write_script,
 )
@@ -115,18 +115,8 @@ def synthetic(
     for number, (subject, of) in enumerate(zip(cast.tolist(), drawn.tolist(), strict=True)):
         emotion, label = recipes[of].emotion, recipes[of].label
         taken[subject, emotion] = take = taken.get((subject, emotion), 0) + 1
-        blinks = blink_every and number % blink_every == 0
-        script = write_script(
-            recipes,
-            of,
-            neutral_landmarks(seed, subject),
-            seed,
-            subject,
-            number,
-            frames=frames,
-            difficulty=difficulty,
-            blink_fps=fps if blinks else 0.0,
-        )
+        blink_fps = fps if blink_every and number % blink_every == 0 else 0.0
+        script = write_script(recipes, of, seed, subject, number, frames, difficulty, blink_fps)
         picture = RenderedFrames(seed, subject, number, script)
         name = f"s{subject + 1:02d}"
         made.append(
@@ -179,14 +169,6 @@ def _deal(
         drawn = rng.permutation(drawn)
     problem = f"{clips} clips of {subjects} built-in faces cannot show all {len(classes)} classes"
     raise ConfigError(f"{problem} on {least} faces", hint="set data.clips or data.subjects higher")
-
-
-@lru_cache(maxsize=512)
-def neutral_landmarks(seed: int, subject: int) -> Floats:
-    """The 68 landmarks of this subject at rest: (68, 2) float32, read-only."""
-    landmarks = subject_landmarks(generator(seed, Stream.GEOMETRY, subject))
-    landmarks.setflags(write=False)
-    return landmarks
 
 
 @lru_cache(maxsize=32)

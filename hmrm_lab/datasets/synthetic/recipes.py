@@ -12,13 +12,22 @@ import csv
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from hmrm_lab.datasets.classes import MEGC3, UNITS, ClassScheme, unit_key
-from hmrm_lab.datasets.synthetic.motion import EYE, MIRROR, Lids, Motion, floats, pixel_grid
+from hmrm_lab.datasets.synthetic.motion import (
+    EYE,
+    MIRROR,
+    Lids,
+    Motion,
+    floats,
+    pixel_grid,
+    subject_landmarks,
+)
 from hmrm_lab.datasets.synthetic.painting import curve
 from hmrm_lab.records import Floats
 
@@ -132,19 +141,27 @@ def recipes_of(scheme: ClassScheme) -> tuple[Recipe, ...]:
     )
 
 
+@lru_cache(maxsize=512)
+def neutral_landmarks(seed: int, subject: int) -> Floats:
+    """The 68 landmarks of this subject at rest: (68, 2) float32, read-only."""
+    landmarks = subject_landmarks(generator(seed, Stream.GEOMETRY, subject))
+    landmarks.setflags(write=False)
+    return landmarks
+
+
+@lru_cache(maxsize=1024)  # a data set is loaded again and again
 def write_script(
     recipes: tuple[Recipe, ...],
     number: int,
-    landmarks: Floats,
     seed: int,
     subject: int,
     clip: int,
-    *,
     frames: int,
     difficulty: float,
-    blink_fps: float = 0.0,
+    blink_fps: float,
 ) -> Script:
     """Draw a clip of this recipe and subject, with a blink if `blink_fps` is its rate."""
+    landmarks = neutral_landmarks(seed, subject)
     rng = generator(seed, Stream.HABIT, subject)
     preference = [rng.dirichlet(np.full(len(recipe.variants), 1.5)) for recipe in recipes]
     lean, vigour = float(rng.normal(0, 0.15)), float(rng.random())
