@@ -53,6 +53,13 @@ def hmrm(*arguments: object, cwd: Path) -> Done:
     return Done(status, out.getvalue(), err.getvalue())
 
 
+def printed(*arguments: object, cwd: Path) -> str:
+    """What a command that succeeds prints."""
+    done = hmrm(*arguments, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def files_under(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
@@ -67,39 +74,34 @@ def flowmaps_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_run_ends_with_table_and_report_and_goes_on(tmp_path: Path, flowmaps_tree: Path) -> None:
     command = ["run", *SMOKE, "--data", "flowmaps", "--root", flowmaps_tree]
     command += ["--system", "hmrm", "--system", "ststnet", "--out", tmp_path / "runs"]
-    first = hmrm(*command, cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
-    page = Path(first.stdout.split("report  ")[-1].strip())
+    first = printed(*command, cwd=tmp_path)
+    page = Path(first.split("report  ")[-1].strip())
     assert page.is_file()
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("folds/*.json")}
     assert len(before) == 8
-    again = hmrm(*command, "--json", cwd=tmp_path)
+    result = json.loads(printed(*command, "--json", cwd=tmp_path))
     after = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("folds/*.json")}
     assert after == before
-    result = json.loads(again.stdout)
     assert [run["metrics"]["system"] for run in result["runs"]] == ["hmrm", "ststnet"]
     assert all(run["metrics"]["complete"] for run in result["runs"])
     ours, theirs = (run["metrics"]["all"]["uf1"] for run in result["runs"])
     (pair,) = result["paired"]
     assert pair["difference"] == pytest.approx(ours - theirs, abs=1e-5)
     assert pair["low"] <= pair["difference"] <= pair["high"]
-    assert "hmrm - ststnet: UF1" in first.stdout
+    assert "hmrm - ststnet: UF1" in first
 
 
 def test_peeking_is_stamped_and_a_report_is_made_again(tmp_path: Path, flowmaps_tree: Path) -> None:
     arguments = ["--data", "flowmaps", "--root", flowmaps_tree, "--system", "ststnet"]
     peek = ("--epoch-rule", "oracle_test", "--out", tmp_path)
-    done = hmrm("run", *SMOKE, *arguments, *peek, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "PEEK" in done.stdout
+    assert "PEEK" in printed("run", *SMOKE, *arguments, *peek, cwd=tmp_path)
     folder = next(tmp_path.glob("ststnet-*"))
     metrics = (folder / "metrics.json").read_bytes()
     assert json.loads(metrics)["peeking"] is True
     assert "PEEK" in (folder / "report.html").read_text().upper()
     for name in ("metrics.json", "report.html"):
         (folder / name).unlink()
-    done = hmrm("report", folder, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    printed("report", folder, cwd=tmp_path)
     assert (folder / "metrics.json").read_bytes() == metrics
     assert (folder / "report.html").is_file()
 
@@ -185,13 +187,9 @@ def test_flow_writes_what_was_asked_for(tmp_path: Path) -> None:
     image = cv2.GaussianBlur(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8), (0, 0), 1.5)
     cv2.imwrite(str(tmp_path / "onset.png"), image)
     cv2.imwrite(str(tmp_path / "apex.png"), np.roll(image, 1, axis=1))
-    done = hmrm(
-        *("flow", "onset.png", "apex.png", "--method", "dis", "--out", "flow.flo"),
-        *("--picture", "flow.png", "--json"),
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["mean_px"] == pytest.approx(1.0, abs=0.2)
+    asked = ("--method", "dis", "--out", "flow.flo", "--picture", "flow.png", "--json")
+    told = json.loads(printed("flow", "onset.png", "apex.png", *asked, cwd=tmp_path))
+    assert told["mean_px"] == pytest.approx(1.0, abs=0.2)
     assert (tmp_path / "flow.flo").stat().st_size == 12 + 8 * 64 * 64
     assert cv2.imread(str(tmp_path / "flow.png")).shape == (64, 64, 3)
 
@@ -222,32 +220,28 @@ def test_a_cut_off_frame_is_all_that_the_shell_hears_of(tmp_path: Path) -> None:
 
 
 def test_flow_eval_measures(tmp_path: Path) -> None:
-    few = ("flow-eval", "--pairs", "1", "--set-of-pairs", "faces")
-    done = hmrm(*few, "--method", "dis", "--method", "farneback", "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    cells = json.loads(done.stdout)["cells"]
+    few = ("--pairs", "1", "--set-of-pairs", "faces", "--method", "dis", "--method", "farneback")
+    cells = json.loads(printed("flow-eval", *few, "--json", cwd=tmp_path))["cells"]
     assert len(cells) == 6 * 4  # motions and noises
     assert all(cell["dis"] < cell["zero"] for cell in cells if cell["noise"] == 0)
 
 
 def test_score(tmp_path: Path) -> None:
     (tmp_path / "log.txt").write_text("a s1\nc1 0 0\nc2 1 1\nb s1\nc1 2 2\nc2 0 1\n")
-    done = hmrm("score", "log.txt", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "UF1" in done.stdout
-    scores = json.loads(hmrm("score", "log.txt", "--json", cwd=tmp_path).stdout)
+    words = printed("score", "log.txt", cwd=tmp_path)
+    assert "UF1" in words
+    scores = json.loads(printed("score", "log.txt", "--json", cwd=tmp_path))
     assert scores["all"]["uf1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3, abs=1e-6)
     assert set(scores["datasets"]) == {"a", "b"}
-    assert all(f"read as  {line}\n" in done.stdout for line in scores["read_as"])
+    assert all(f"read as  {line}\n" in words for line in scores["read_as"])
     assert "labels: 0 negative, 1 positive, 2 surprise" in scores["read_as"]
 
 
 def test_doctor(tmp_path: Path) -> None:
-    done = hmrm("doctor", "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    states = {check["name"]: check["state"] for check in json.loads(done.stdout)["checks"]}
+    checks = json.loads(printed("doctor", "--json", cwd=tmp_path))["checks"]
+    states = {check["name"]: check["state"] for check in checks}
     assert states["torch"] == states["python"] == states["cache"] == "ok"
-    assert "torch" in hmrm("doctor", cwd=tmp_path).stdout
+    assert "torch" in printed("doctor", cwd=tmp_path)
     if states["cuda"] == "missing":
         done = hmrm("doctor", "--gpu", cwd=tmp_path)
         assert (done.returncode, done.stdout) == (2, "")

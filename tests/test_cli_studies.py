@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from searched_toy import NAME, registered
-from test_cli import REFUSED, hmrm, refused
+from test_cli import REFUSED, hmrm, printed, refused
 
 from hmrm_lab.config import read_config
 from hmrm_lab.studies import study as study_module
@@ -28,9 +28,8 @@ def toys() -> Iterator[None]:
 
 def told(folder: Path, *arguments: object) -> tuple[dict[str, Any], str]:
     """What the command says to programs, and then, with all runs there, to a person."""
-    record = hmrm(*arguments, "--json", cwd=folder)
-    assert record.returncode == 0, record.stderr
-    return json.loads(record.stdout), hmrm(*arguments, cwd=folder).stdout
+    record = json.loads(printed(*arguments, "--json", cwd=folder))
+    return record, printed(*arguments, cwd=folder)
 
 
 def runs_in(folder: Path, system: str = "*") -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trees
 from conftest import refusal
-from test_cli import Done, files_under, hmrm
+from test_cli import files_under, printed
 from test_coding import REFUSED
 
 from hmrm_lab.config import load_config
@@ -229,20 +229,19 @@ def test_the_composite_tells_what_it_lacks(tmp_path: Path) -> None:
     assert "positive, but negative on the official list" in lost["label"]
 
 
-def check(name: str, root: Path, *options: object) -> Done:
-    return hmrm("data", "check", name, "--root", root, *options, cwd=root)
+def check(name: str, root: Path, *options: object) -> str:
+    return printed("data", "check", name, "--root", root, *options, cwd=root)
 
 
 def test_the_command_prints_counts_and_writes_nothing(composite_root: Path) -> None:
     before = files_under(composite_root)
-    done = check("casme2", composite_root / "casme2")
-    assert done.returncode == 0, done.stderr
-    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    text = check("casme2", composite_root / "casme2")
+    lines = [" ".join(line.split()) for line in text.splitlines()]
     told = {"negative 88 88", "casme2/sub01 2/1/0 2/1/0", "not used others 1 (rows 147)"}
     assert told <= {*lines}
     for words in ("complete: 145 of 145 clips", "http://casme.psych.ac.cn"):
-        assert words in done.stdout
-    result = json.loads(check("samm", composite_root / "samm", "--json").stdout)
+        assert words in text
+    result = json.loads(check("samm", composite_root / "samm", "--json"))
     assert (result["complete"], result["usable"], result["without_apex"]) == (True, 133, 2)
     assert result["classes"] == {"negative": 92, "positive": 26, "surprise": 15}
     findings = [(one["kind"], one["row"]) for one in result["findings"]]
@@ -270,8 +269,7 @@ def test_a_thousand_findings_do_not_flood_the_terminal_and_are_on_the_page(tmp_p
     rows += [[1, f"X{n}", *rows[0][2:-1], script] for n in range(99)]
     trees.write_table(root / "CASME2-coding-20140508.xlsx", [trees.HEADERS["casme2"], *rows])
     page = tmp_path / "audit.html"
-    done = check("casme2", root, "--html", page)
-    assert "... and 94 more" in done.stdout
+    assert "... and 94 more" in check("casme2", root, "--html", page)
     assert len(audit_text(audit("casme2", root)).splitlines()) < 60, "before long lines are folded"
     text = page.read_text(encoding="utf-8")
     assert "usable, but not complete: 2 of 145 clips" in text

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from conftest import quick_config
 from datasets import trees
 from loops import wait_for
-from test_cli import Done, hmrm
+from test_cli import hmrm, printed
 
 from hmrm_lab.config import load_config
 from hmrm_lab.preparation import load_clips, load_flowset
@@ -25,8 +26,9 @@ USABLE |= dict.fromkeys(("casme3", "mmew", "fourdme"), 3)
 pytestmark = pytest.mark.usefixtures("empty_cache")
 
 
-def prepared(name: str, root: Path, *more: object, cwd: Path) -> Done:
-    return hmrm("prepare", name, "--root", root, "--jobs", 1, "--json", *more, cwd=cwd)
+def prepared(name: str, root: Path, *more: object, cwd: Path) -> dict[str, Any]:
+    words = ("prepare", name, "--root", root, "--jobs", 1, "--json", *more)
+    return json.loads(printed(*words, cwd=cwd))
 
 
 def write_faces(root: Path) -> Path:
@@ -56,11 +58,8 @@ REST = [pytest.param(name, marks=pytest.mark.full) for name in USABLE if name no
 @pytest.mark.parametrize("name", [*EACH_WAY, *REST])
 def test_check_prepare_run(name: str, tmp_path: Path) -> None:
     root = getattr(trees, f"write_{name}")(tmp_path / name)
-    checked = hmrm("data", "check", name, "--root", root, "--json", cwd=tmp_path)
-    assert checked.returncode == 0
-    done = prepared(name, root, *TEMPLATE, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    facts = json.loads(done.stdout)
+    printed("data", "check", name, "--root", root, "--json", cwd=tmp_path)
+    facts = prepared(name, root, *TEMPLATE, cwd=tmp_path)
     assert facts["clips"] == {"usable": USABLE[name], "left out": 0}
     assert facts["faces"] == {"detected": 0, "neighbour": 0, "template": USABLE[name]}
     assert sum(facts["apexes"].values()) == USABLE[name]
@@ -74,10 +73,8 @@ def test_check_prepare_run(name: str, tmp_path: Path) -> None:
     ran = hmrm("run", "--system", "ststnet", *where, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "faces:" not in ran.stderr and "flow:" not in ran.stderr, "all was prepared"
-    ran = hmrm("compare", "--systems", ",".join(TAKES), *where, "--json", cwd=tmp_path)
-    assert ran.returncode == 0, ran.stderr
-    rows = json.loads(ran.stdout)["systems"]
-    assert {row["System"]: row["Takes"] for row in rows} == TAKES
+    table = printed("compare", "--systems", ",".join(TAKES), *where, "--json", cwd=tmp_path)
+    assert {row["System"]: row["Takes"] for row in json.loads(table)["systems"]} == TAKES
 
 
 def test_faces_are_found_and_looked_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -89,8 +86,7 @@ def test_faces_are_found_and_looked_over(tmp_path: Path, caplog: pytest.LogCaptu
     wall = np.random.default_rng(0).normal(150, 6, clip.frames[0].shape).astype(np.uint8)
     cv2.imwrite(str(onset), wall)
     sheet = tmp_path / "sheet.html"
-    done = prepared("casme2", root, "--set", "flow.name=dis", "--sheet", sheet, cwd=tmp_path)
-    facts = json.loads(done.stdout)
+    facts = prepared("casme2", root, "--set", "flow.name=dis", "--sheet", sheet, cwd=tmp_path)
     assert facts["clips"] == {"usable": 6, "left out": 0}
     assert facts["faces"] == {"detected": 5, "neighbour": 1, "template": 0}
     assert facts["warnings"] == {"no_face": 1}
@@ -105,8 +101,7 @@ def test_a_damaged_frame_costs_its_clip_and_is_named(tmp_path: Path) -> None:
     root = trees.write_fourdme(tmp_path / "4dme")
     frame = root / "gray_micro" / "S01" / "S01_a_1" / "10.jpg"
     frame.write_bytes(b"")
-    done = prepared("fourdme", root, *TEMPLATE, "--sheet", tmp_path / "s.html", cwd=tmp_path)
-    facts = json.loads(done.stdout)
+    facts = prepared("fourdme", root, *TEMPLATE, "--sheet", tmp_path / "s.html", cwd=tmp_path)
     assert facts["clips"] == {"usable": 2, "left out": 1}
     assert "10.jpg" in facts["left out"][0]["why"]
     assert "left out: " in (tmp_path / "s.html").read_text(encoding="utf-8")
@@ -119,17 +114,15 @@ def test_a_frame_costs_what_takes_all(tmp_path: Path, caplog: pytest.LogCaptureF
     between = min(set(range(clip.onset, clip.offset)) - {*looked_at, clip.apex})
     frame = clip.frames.paths[between]  # type: ignore[attr-defined]
     frame.write_bytes(frame.read_bytes()[:200])
-    done = prepared("casme2", root, *TEMPLATE, cwd=tmp_path)
-    assert json.loads(done.stdout)["clips"] == {"usable": 6, "left out": 0}
-    done = prepared("casme2", root, *TEMPLATE, "--systems", "lbp_top", cwd=tmp_path)
-    facts = json.loads(done.stdout)
+    facts = prepared("casme2", root, *TEMPLATE, cwd=tmp_path)
+    assert facts["clips"] == {"usable": 6, "left out": 0}
+    facts = prepared("casme2", root, *TEMPLATE, "--systems", "lbp_top", cwd=tmp_path)
     assert facts["clips"] == {"usable": 5, "left out": 1}
     (lost,) = facts["left out"]
     assert lost["clip"] == "/".join(clip.key)
     assert f"{frame.name}: the image is cut off" in lost["why"]
     smoke = ("--preset", "smoke", "--system", "lbp_top", "--jobs", 1)
-    ran = hmrm("run", "--data", "casme2", "--root", root, *TEMPLATE, *smoke, cwd=tmp_path)
-    assert ran.returncode == 0, ran.stderr
+    printed("run", "--data", "casme2", "--root", root, *TEMPLATE, *smoke, cwd=tmp_path)
     assert f"{'/'.join(clip.key)}: left out, no clips of it: " in caplog.text
     (file,) = (tmp_path / "runs").glob("*/data.json")
     assert json.loads(file.read_text(encoding="utf-8"))["clips"] == 5
@@ -146,14 +139,13 @@ def test_killed_while_it_prepares_it_goes_on_to_the_same_cache(tmp_path: Path) -
     wait_for(lambda: len(list(cache.rglob("*.npz"))) >= 3)
     process.kill()
     process.wait()
-    assert prepared("mmew", root, *TEMPLATE, cwd=tmp_path).returncode == 0
+    prepared("mmew", root, *TEMPLATE, cwd=tmp_path)
     assert {file: file.read_bytes() for file in cache.rglob("*.npz")} == whole
 
 
 def test_the_apex_of_a_prepared_clip_shows_what_moved(tmp_path: Path) -> None:
     root = write_faces(tmp_path / "faces")
-    done = prepared("casme2", root, *TEMPLATE, "--systems", "lbp_top", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    prepared("casme2", root, *TEMPLATE, "--systems", "lbp_top", cwd=tmp_path)
     kept = list((tmp_path / "cache" / "gray").rglob("*.npz"))
     assert len(kept) == 6, "what a system takes of all frames"
     config = load_config("smoke", data="casme2", overrides=["faces.name=template", "flow.name=dis"])
