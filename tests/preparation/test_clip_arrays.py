@@ -245,7 +245,9 @@ def scratched(clip: Clip, at: int) -> Clip:
     return replace(clip, frames=Scratched(clip.frames, f"{clip.key.clip}, scratched", at))
 
 
-def test_a_damaged_frame_costs_its_clip_where_it_is_looked_at(clips: list[Clip]) -> None:
+def test_a_damaged_frame_costs_its_clip_where_it_is_looked_at_and_no_clip_left_is_an_error(
+    clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
     both, mesti = quick_config("resnet18", *FEW, BOTH), quick_config("resnet18", *FEW, *MESTI)
     flowset = compute_flowset(clips, both.flow)
     sound, _ = with_whole_clips(mesti, flowset, clips, TEMPLATE)
@@ -262,13 +264,6 @@ def test_a_damaged_frame_costs_its_clip_where_it_is_looked_at(clips: list[Clip])
     assert set(lost) == {first.key, second.key}
     assert (again.pictures == made.pictures).all()
     assert (again.maps == moved.maps[1:]).all()
-
-
-def test_not_one_usable_clip_is_an_error(
-    clips: list[Clip], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = quick_config("resnet18", *FEW, BOTH, *MESTI)
-    flowset = compute_flowset(clips, config.flow)
     known = [scratched(clip, clip.offset) for clip in clips]
     words = "not one of 4 clips is usable for mesti, flow from apex to offset; the first: img"
     with pytest.raises(InputError, match=words):
