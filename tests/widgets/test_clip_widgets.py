@@ -45,11 +45,6 @@ def learnt(clips: list[Clip]) -> FlowExplorer:
     return explorer
 
 
-@pytest.fixture
-def stepper(clips: list[Clip]) -> ClipStepper:
-    return ClipStepper(clips, {"template": providers["template"].build()})
-
-
 class Spoilt(list):
     """Frames of which the second cannot be read."""
 
@@ -66,7 +61,7 @@ def plain_clip(fps: float = 100.0) -> Clip:
     return Clip(key, 0, frames, onset=0, apex=2, offset=2, fps=fps, classes=classes)
 
 
-def test_the_explorer_opens_at_the_apex_of_every_clip(
+def test_the_explorer_opens_at_the_apex_of_every_clip_and_the_onset_does_not_move(
     explorer: FlowExplorer, clips: list[Clip]
 ) -> None:
     assert pixels(explorer.face.value).shape == (224, 224, 3)
@@ -76,9 +71,6 @@ def test_the_explorer_opens_at_the_apex_of_every_clip(
         assert (explorer.frame.min, explorer.frame.max) == (clip.onset, clip.apex)
         assert explorer.frame.value == clip.apex
         assert not explorer.problem.value
-
-
-def test_the_onset_does_not_move(explorer: FlowExplorer) -> None:
     explorer.method.value, explorer.display.value = "exact", "colour"
     explorer.frame.value = explorer.frame.min
     assert (pixels(explorer.motion.value) == 255).all()
@@ -97,7 +89,10 @@ def test_what_needs_the_exact_motion_is_offered_where_frames_know_it(learnt: Flo
     assert "no error" in learnt.caption.value
     assert "end-point error" not in learnt.caption.value
     assert (pixels(learnt.motion.value) == pixels(learnt.motion.value)[0, 0]).all()
+    learnt.motion.point = (90, 150)
     learnt.clip.value = 0
+    assert (learnt.motion.point, learnt.motion.size) == (None, (32, 32)), "the point lay outside"
+    assert not learnt.problem.value
     assert "error" not in dict(learnt.display.options).values()
     assert (learnt.display.value, learnt.method.value) == ("colour", "gru")
     assert "error" not in learnt.caption.value
@@ -172,13 +167,6 @@ def test_the_reading_follows_the_controls(explorer: FlowExplorer) -> None:
     assert (explorer.reading.value, explorer.face.point) == ("", None)
 
 
-def test_a_point_outside_the_next_clip_is_let_go(learnt: FlowExplorer) -> None:
-    learnt.motion.point = (90, 150)
-    learnt.clip.value = 0
-    assert (learnt.motion.point, learnt.motion.size) == (None, (32, 32))
-    assert not learnt.problem.value
-
-
 def test_a_frame_that_cannot_be_read_is_told_and_gone_with_the_next() -> None:
     explorer = FlowExplorer({"mine": plain_clip(fps=0.0)}, methods=("dis",))
     assert explorer.clip.label == "mine"
@@ -193,15 +181,15 @@ def test_a_frame_that_cannot_be_read_is_told_and_gone_with_the_next() -> None:
     assert explorer.motion.value
 
 
-def test_the_stepper_opens_at_the_onset(stepper: ClipStepper, clips: list[Clip]) -> None:
+def test_the_stepper_opens_at_the_onset_and_playing_moves_frame_and_curve(
+    clips: list[Clip],
+) -> None:
+    stepper = ClipStepper(clips, {"template": providers["template"].build()})
     assert pixels(stepper.face.value).shape == (448, 448, 3)
     assert f"annotated apex {clips[0].apex}" in stepper.curve.value
     assert "0 ms after the onset. Landmarks that came with the clip." in stepper.caption.value
     stepper.parts.value = True
     assert "mouth" in stepper.caption.value
-
-
-def test_playing_moves_frame_and_curve(stepper: ClipStepper) -> None:
     before = stepper.curve.value
     stepper.play.value = True
     assert stepper.timer.playing

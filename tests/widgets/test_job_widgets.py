@@ -61,8 +61,17 @@ def views(monitor: LosoMonitor) -> list[str]:
     return [view.value for view in (monitor.subjects, monitor.curves, monitor.confusion)]
 
 
-def test_before_the_start_there_is_a_button(tmp_path: Path) -> None:
-    config = make_run(tmp_path, make_flowset()).config()
+def test_before_the_start_there_is_a_button_and_in_the_end_a_result_with_its_interval(
+    tmp_path: Path,
+) -> None:
+    complete = monitor_of(tmp_path)
+    figures = complete.run.metrics()["all"]
+    low, high = figures["uf1_interval"]
+    assert f"UF1 {figures['uf1']:.3f}. epoch rule last" in complete.confusion.value
+    assert f"95 % interval [{low:.3f}, {high:.3f}]" in complete.confusion.value
+    assert "so far" not in complete.confusion.value
+    assert buttons(complete) == ("Start", False, False)
+    config = complete.run.config()
     monitor = LosoMonitor(Result(RunFolder.of(config, tmp_path / "other"), config=config))
     assert "Not started" in monitor.bar.value
     assert views(monitor) == ["", "", ""]
@@ -91,16 +100,6 @@ def test_a_run_is_stopped_going_failed_and_each_is_told(tmp_path: Path) -> None:
     assert "1 in work" in monitor.curves.value
 
 
-def test_the_result_of_a_complete_run_has_its_interval(tmp_path: Path) -> None:
-    monitor = monitor_of(tmp_path)
-    figures = monitor.run.metrics()["all"]
-    low, high = figures["uf1_interval"]
-    assert f"UF1 {figures['uf1']:.3f}. epoch rule last" in monitor.confusion.value
-    assert f"95 % interval [{low:.3f}, {high:.3f}]" in monitor.confusion.value
-    assert "so far" not in monitor.confusion.value
-    assert buttons(monitor) == ("Start", False, False)
-
-
 def test_the_buttons_start_and_stop(tmp_path: Path, asked: list[object]) -> None:
     run = make_run(tmp_path, make_flowset(), unfinished=1)
     monitor = LosoMonitor(Result(run, root=tmp_path, jobs=2))
@@ -109,12 +108,13 @@ def test_the_buttons_start_and_stop(tmp_path: Path, asked: list[object]) -> None
     assert asked == [(run.config().digest(), {"root": tmp_path, "jobs": 2}), "stop"]
 
 
-def test_what_a_button_may_not_do_is_said_until_the_next_one(
+def test_waiting_has_an_end_and_what_a_button_may_not_do_is_said_until_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monitor = monitor_of(tmp_path, unfinished=1)
+    monitor = monitor_of(tmp_path, unfinished=1, poll_s=0.01)
+    assert monitor.wait().phase == "stopped"
     write_status(monitor.run, "toy/s04")
-    monitor.update()
+    assert monitor.wait(timeout_s=0.1).phase == "running"
     monitor.stop.click()
     monitor.update()
     assert "by a command of its own; stop it there" in monitor.alert.value
@@ -162,13 +162,6 @@ def test_the_timer_looks_by_itself_until_a_fault(
     in_loop(watch)
 
 
-def test_waiting_ends_with_the_run_or_the_patience(tmp_path: Path) -> None:
-    monitor = monitor_of(tmp_path, unfinished=1, poll_s=0.01)
-    assert monitor.wait().phase == "stopped"
-    write_status(monitor.run, "toy/s04")
-    assert monitor.wait(timeout_s=0.1).phase == "running"
-
-
 @pytest.fixture
 def evolution(tmp_path: Path) -> Evolution:
     config = quick_config("ammsm_temporal", "model.width=8", "model.head=8")
@@ -211,7 +204,9 @@ def test_trials_of_a_search_arrive(evolution: Evolution) -> None:
     assert "The 3 fittest of 12 trials" in captions(monitor)
 
 
-def test_a_search_by_command_is_seen_and_cannot_be_stopped_here(evolution: Evolution) -> None:
+def test_a_search_by_command_is_seen_waited_for_and_cannot_be_stopped_here(
+    evolution: Evolution, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with held(evolution.sweep.folder / LOCK):
         monitor = SearchMonitor(evolution)
         assert "0 of 12 trials, training super-networks by a command" in monitor.progress.value
@@ -222,12 +217,6 @@ def test_a_search_by_command_is_seen_and_cannot_be_stopped_here(evolution: Evolu
     monitor.update()
     assert "4 of 12 trials, stopped" in monitor.progress.value
     assert not monitor.button.disabled
-
-
-def test_waiting_looks_until_nobody_works_on_it(
-    evolution: Evolution, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monitor = SearchMonitor(evolution)
     monkeypatch.setattr(Job, "state", lambda job: JobState("running", expected=12))
     assert monitor.wait(timeout_s=0.01).phase == "running"
     monkeypatch.undo()
@@ -328,23 +317,17 @@ def board_of(config: ExperimentConfig, **options: Any) -> AblationBoard:
     return AblationBoard(System.of_settings(config), clips, seeds=[0], **options)
 
 
-@pytest.fixture
-def board(tmp_path: Path) -> AblationBoard:
-    return board_of(load_config("smoke", overrides=QUICK), out=tmp_path)
-
-
-def test_the_board_opens_with_the_papers_models_and_nothing_run(
-    board: AblationBoard, asked: list[Any]
+def test_the_board_opens_with_the_papers_models_and_each_switch_changes_what_is_queued(
+    tmp_path: Path, asked: list[Any]
 ) -> None:
+    board = board_of(load_config("smoke", overrides=QUICK), out=tmp_path)
     assert list(board.run_rows) == LISTED
     assert "M4" in board.choice.value
     assert board.table.value.count("not run yet") == len(LISTED)
     assert board.run_rows["M3"].button.description == "Queue M3"
     board.run_rows["M3"].button.click()
     assert [digest for digest, _ in asked] == [board._plan.configs["M3"].digest()]
-
-
-def test_each_switch_changes_what_would_be_queued(board: AblationBoard, asked: list[Any]) -> None:
+    asked.clear()
     for control, value, name in (
         ("flow", "tvl1", "M1"),
         ("motionmix", 0.0, "M2"),

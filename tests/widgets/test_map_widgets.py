@@ -64,15 +64,13 @@ def test_b_is_of_the_class_of_a_and_stays_where_it_can(flowset: FlowSet) -> None
     assert studio.second.value == 4
 
 
-def test_without_a_share_the_mixture_is_a(flowset: FlowSet) -> None:
-    studio = MotionMixStudio(flowset)
+def test_without_a_share_the_mixture_is_a_and_arrows_lie_over_the_face_at_crop_resolution(
+    flowset: FlowSet, clips: list[Clip]
+) -> None:
+    studio = MotionMixStudio(flowset, clips)
     assert studio.pictures["mixture"].value != studio.pictures["A"].value
     studio.strength.value = 0.0
     assert studio.pictures["mixture"].value == studio.pictures["A"].value
-
-
-def test_arrows_lie_over_the_face_at_crop_resolution(flowset: FlowSet, clips: list[Clip]) -> None:
-    studio = MotionMixStudio(flowset, clips)
     studio.grain.value, studio.display.value = "crop", "quiver"
     face = clips[studio.first.value].frames[0]
     assert np.median(np.abs(pixels(studio.pictures["A"].value).astype(int) - face)) < 8
@@ -175,7 +173,9 @@ def test_the_motion_inside_is_told(flowset: FlowSet) -> None:
     assert "mean vector has 1.50 px and points down (90°" in inspector.caption.value
 
 
-def test_it_opens_with_all_answers_the_surest_first(browser: PredictionBrowser) -> None:
+def test_it_opens_with_all_answers_the_surest_first_and_a_run_that_peeks_is_stamped(
+    browser: PredictionBrowser,
+) -> None:
     labels = listed(browser)
     assert len(labels) == 30
     assert "30 of 30 answers" in browser.count.value
@@ -185,6 +185,9 @@ def test_it_opens_with_all_answers_the_surest_first(browser: PredictionBrowser) 
     assert "epoch rule last" in browser.caption.value
     browser.order.value = "least confident first"
     assert listed(browser)[0] == labels[-1]
+    assert "PEEKS" not in browser.caption.value
+    browser.run.value = 1
+    assert "PEEKS AT THE TEST SUBJECT" in browser.caption.value
 
 
 def test_each_filter_lists_what_passes_it(browser: PredictionBrowser) -> None:
@@ -230,12 +233,6 @@ def test_the_chosen_answer_stays_while_it_passes(browser: PredictionBrowser) -> 
     assert browser.answer.label == chosen
     browser.outcome.value = "right"
     assert browser.answer.value == 0
-
-
-def test_a_run_that_peeks_is_stamped(browser: PredictionBrowser) -> None:
-    assert "PEEKS" not in browser.caption.value
-    browser.run.value = 1
-    assert "PEEKS AT THE TEST SUBJECT" in browser.caption.value
 
 
 def test_faces_are_shown_where_there_are_any(

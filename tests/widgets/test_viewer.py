@@ -36,17 +36,14 @@ class Halves(Viewer):
         return {"view": f"{self.number.value / 2:.1f}", "face": b"\xff", "none": b""}
 
 
-def test_it_shows_what_the_controls_say_and_what_fit_sets_does_not_redraw() -> None:
+def test_it_shows_what_the_controls_say_and_its_pictures_have_words_or_are_hidden() -> None:
+    """What `fit` sets does not redraw; pictures have words at any depth, empty ones are hidden."""
     halves = Halves()
     halves.number.value = 4
     assert halves.view.value == "2.0"
     halves.least.value = 16
     assert (halves.number.value, halves.view.value) == (16, "8.0")
     assert halves.fitted == [None, halves.number, halves.least]
-
-
-def test_pictures_at_any_depth_have_words_and_empty_ones_are_hidden() -> None:
-    halves = Halves()
     (names,) = [part for part in halves.children if isinstance(part, Names)]
     assert names.pictures == {halves.face.mark: "The face", halves.none.mark: "Nothing"}
     assert (halves.face.layout.display, halves.none.layout.display) == ("", "none")
