@@ -29,7 +29,7 @@ from hmrm_lab.records import Floats
 from hmrm_lab.runtime.processes import keep_memory
 from hmrm_lab.runtime.store import PROCEDURAL, read_tensors, write_atomic, write_tensors
 
-Data = Literal["procedural", "flying_chairs", "flying_things"]
+Data = Literal["procedural", "scenes", "flying_chairs", "flying_things"]
 TRAINING_SEED = 20_000  # of pictures and faces; evaluation draws its own from other seeds
 STOCK, PEOPLE = 160, 24
 _LARGEST_SIDE = 900
@@ -107,13 +107,14 @@ def find_preset(name: str, attention: str = "steps") -> Preset:
 def procedural_mixture(
     size: int, *, photographs: Path | None = None, stock: int = STOCK, people: int = PEOPLE
 ) -> PairSource:
-    """Moving faces, and layered scenes of drawn pictures, faces and a folder of photographs."""
+    """Moving faces, if any, and layered scenes of drawn pictures, faces and photographs."""
     faces = procedural.face_pictures(TRAINING_SEED, range(people))
     pictures = [*procedural.procedural_pictures(TRAINING_SEED, stock), *faces]
     if photographs is not None:
         found = read_pictures(photographs)
         pictures += found * max(1, round(stock / len(found)))  # as often as drawn ones
-    sources = (procedural.ProceduralPairs(pictures, size), procedural.FacialPairs(faces, size))
+    scenes = procedural.ProceduralPairs(pictures, size)
+    sources = scenes, procedural.FacialPairs(faces, size) if faces else scenes
     return lambda rng: sources[rng.choice(2, p=[0.75, 0.25])](rng)
 
 
@@ -149,8 +150,9 @@ def sources_for(
     }
     sources: dict[str, PairSource] = {}
     for data in dict.fromkeys(stage.data for stage in preset.stages):
-        if data == "procedural":
-            sources[data] = procedural_mixture(preset.crop[0], photographs=photographs)
+        if data in ("procedural", "scenes"):
+            people, size = PEOPLE if data == "procedural" else 0, preset.crop[0]
+            sources[data] = procedural_mixture(size, photographs=photographs, people=people)
         else:
             find, root, name = published[data]
             if root is None:
