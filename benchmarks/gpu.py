@@ -1,6 +1,6 @@
 """What a GPU makes of it; skipped where there is none.
 
-The scan to the loop scan, to mamba-ssm's kernel and to a copy of as many bytes; a training with
+The scan to the reference, to mamba-ssm's kernel and to a copy of as many bytes; a training with
 recorded steps (CUDA graphs) to the same without; several folds on one GPU to one, in processes or
 stacked in one model, with the memory that takes; and the preset `paper-literal` on synthetic clips
 of the size of the MEGC 2019 composite, with both kinds of tokens. `--epochs` makes the last ones
@@ -48,7 +48,7 @@ def measure(options: Namespace) -> Iterator[Result]:
 def _scans(rounds: int) -> Iterator[Result]:
     for shape in SHAPES:
         words = "x".join(map(str, shape))
-        others = ["loop", *(["mamba_ssm"] if find_spec("mamba_ssm") else [])]
+        others = ["reference", *(["mamba_ssm"] if find_spec("mamba_ssm") else [])]
         sides = {name: _on_gpu(_scan(shape, name)) for name in ("cuda", *others)}
         arguments, gradient = draw(*shape)  # read twice, and their gradients written once
         numbers = 3 * sum(tensor.numel() for tensor in arguments) + 2 * gradient.numel()

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness import Level, Ratio, Result, Skipped, alternate, at_least, at_most, main, rounds_of
+from loop_scan import settle_scan
 
 from hmrm_lab.config import load_config
 from hmrm_lab.preparation import load_flowset
@@ -75,7 +76,7 @@ def serve_once(options: Namespace) -> None:
     epochs = options.epochs or (1 if options.quick else None)
     changes += [f"training.epochs={epochs}"] if epochs else []
     if options.side in PLAIN:
-        changes.append(f"model.scan={options.side}")
+        changes.append(f"model.scan={settle_scan(options.side)}")
         processes.keep_memory = lambda: None  # what `settle_process` would call
     config = load_config("default", system="hmrm", data="flowmaps", overrides=changes)
     flowset = _first(

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 import torch
 from children import Child, serve
 from harness import Ratio, Side, alternate, at_least, at_most, main, rounds_of, timed
+from loop_scan import settle_scan
 from microkernel import microkernel
 from torch import Tensor
 
@@ -68,9 +69,11 @@ def work(name: str, shape: tuple[int, ...], *, settled: bool) -> Side:
         settle_process()
     if name == "arithmetic":
         return timed(microkernel(*shape), for_s=TURN_S)
-    arguments, handed_in = draw(*shape)
+    (arguments, handed_in), taken = draw(*shape), settle_scan(name)
     return timed(
-        lambda: torch.autograd.grad(selective_scan(*arguments, backend=name), arguments, handed_in),
+        lambda: torch.autograd.grad(
+            selective_scan(*arguments, backend=taken), arguments, handed_in
+        ),
         for_s=TURN_S,
     )
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import torch
 from children import Child, serve
 from harness import Ratio, Side, alternate, at_least, main, rounds_of, timed
+from loop_scan import settle_scan
 
 from hmrm_lab.datasets.classes import MEGC3
 from hmrm_lab.models.hmrm import HMRM
@@ -59,7 +60,7 @@ def step(scan: str, *, settled: bool, quick: bool, bfloat16: bool = False) -> Si
         settle_process()
     torch.manual_seed(0)
     settings, batch = (SMALL, SMALL_BATCH) if quick else (SETTINGS, BATCH)
-    model = HMRM(3, 28, 3, tokens="windows", scan=scan, **settings).train()
+    model = HMRM(3, 28, 3, tokens="windows", scan=settle_scan(scan), **settings).train()
     model = in_bfloat16(model) if bfloat16 else model
     maps, labels = torch.randn(batch, 3, 28, 28), torch.arange(batch) % len(MEGC3.classes)
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)  # as a fold has it

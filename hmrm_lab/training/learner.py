@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,13 +122,18 @@ class Learner:
         """Learn from all clips once, in random order; returns the mean loss."""
         self.model.train()
         count, total = len(self.labels), torch.zeros((), device=self.device)
-        for rows in split_batches(torch.randperm(count), self.config.training.batch):
-            total += self.step(rows) * len(rows)
+        batches = split_batches(torch.randperm(count), self.config.training.batch)
+        for drawn in self.ahead(map(self.draw, batches)):
+            total += self.step(drawn) * len(drawn.rows)
         return total.item() / count
 
-    def step(self, rows: Tensor) -> Tensor:
-        """Learn from the clips at these positions; returns their loss."""
-        loss = self.gradients(*self.augment(self.draw(rows)))
+    def ahead(self, drawn: Iterator[Any]) -> Iterable[Any]:
+        """Draw all of an epoch before its first step, on a card, whose dropout draws elsewhere."""
+        return drawn if self.device.type == "cpu" else list(drawn)
+
+    def step(self, drawn: Drawn) -> Tensor:
+        """Learn from a batch; returns its loss."""
+        loss = self.gradients(*self.augment(drawn))
         if self.config.training.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.training.clip_norm)
         self.advance()

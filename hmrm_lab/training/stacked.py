@@ -141,23 +141,31 @@ class Stack(Learner):
             with self._own_numbers(number):
                 orders.append(torch.randperm(len(learner.labels)))
         batches = (split_batches(order, self.config.training.batch) for order in orders)
-        for rows in zip(*batches, strict=True):
-            total += self.steps(rows) * torch.tensor([len(one) for one in rows]).to(total)
+        for drawn in self.ahead(map(self.draws, zip(*batches, strict=True))):
+            clips = torch.tensor([len(one.rows) for one in drawn])
+            total += self.steps(drawn) * clips.to(total)
         return (total / self.counts.to(total)).tolist()
 
-    def steps(self, rows: Sequence[Tensor]) -> Tensor:
-        """Learn from the clips at these positions of each fold; returns the loss of each, (F,)."""
-        longest, drawn, weights = max(map(len, rows)), [], []
+    def draws(self, rows: Sequence[Tensor]) -> list[Drawn]:
+        """Draw for a batch of each fold, clips at these positions."""
+        drawn = []
         for number, (learner, own) in enumerate(zip(self.learners, rows, strict=True)):
             with self._own_numbers(number):
-                numbers = learner.draw(own)
-            again = torch.arange(longest).clamp_max(len(own) - 1)
-            filled = Drawn._make(None if one is None else one[again] for one in numbers)
+                drawn.append(learner.draw(own))
+        return drawn
+
+    def steps(self, drawn: Sequence[Drawn]) -> Tensor:
+        """Learn from a batch of each fold; returns the loss of each, (F,)."""
+        counts, parts, weights = [len(one.rows) for one in drawn], [], []
+        longest = max(counts)
+        for number, (own, count) in enumerate(zip(drawn, counts, strict=True)):
+            again = torch.arange(longest).clamp_max(count - 1)
+            filled = Drawn._make(None if one is None else one[again] for one in own)
             others = None if filled.others is None else filled.others + number * longest
             clips = (positions + self.first[number] for positions in filled[:2])
-            drawn.append((*clips, *filled[2:-2], others, filled.share))
-            weights.append(F.pad(torch.full((len(own),), 1 / len(own)), (0, longest - len(own))))
-        columns = zip(*drawn, strict=True)
+            parts.append((*clips, *filled[2:-2], others, filled.share))
+            weights.append(F.pad(torch.full((count,), 1 / count), (0, longest - count)))
+        columns = zip(*parts, strict=True)
         joined = Drawn._make(None if one[0] is None else torch.cat(one) for one in columns)
         batch = self.augment(joined)
         maps, labels, units = (part.unflatten(0, (-1, longest)) for part in batch)
@@ -165,7 +173,7 @@ class Stack(Learner):
         units = units.masked_fill(counted[..., None] == 0, torch.nan)  # of nobody known
         for parameter in self.loss.parameters():
             parameter.grad = None
-        losses = self._losses([len(own) for own in rows], longest, maps, labels, units, counted)
+        losses = self._losses(counts, longest, maps, labels, units, counted)
         losses.sum().backward()
         if self.config.training.clip_norm:
             self._clip(self.config.training.clip_norm)
@@ -263,7 +271,7 @@ def try_stack(config: ExperimentConfig, flowset: FlowSet) -> None:
     with torch.random.fork_rng(devices=[]):
         stack = Stack(without_own_weights(config), [fold] * 2, device="cpu")
         try:
-            stack.steps([torch.arange(2)] * 2)
+            stack.steps(stack.draws([torch.arange(2)] * 2))
         except RuntimeError as error:
             if not any(word in str(error) for word in ("vmap", "Batching rule")):
                 raise

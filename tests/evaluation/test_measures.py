@@ -47,7 +47,7 @@ def test_the_scan_is_counted_whatever_its_name_and_grows_with_the_state() -> Non
     assert large - small == directions * pixels * (selection + scan)
     one, four, seven = (count_flops(small_hmrm(), 3, 28, frames) for frames in (1, 4, 7))
     assert seven - four == four - one > 2 * one, "each map of a sequence costs the same"
-    names = ("auto", "reference", "loop", "fused", "cuda", "mamba_ssm")
+    names = ("auto", "reference", "fused", "cuda", "mamba_ssm")
     assert len({count_flops(small_hmrm(scan=name), 3, 28) for name in names}) == 1
 
 

@@ -52,7 +52,7 @@ def test_a_mixture_knows_what_its_clips_share(mix: str) -> None:
     learner = Learner(quick_config("mlp", LEARN, f"augment.{mix}=1"), clips, device="cpu")
     seen: list[torch.Tensor] = []
     learner.gradients = lambda *batch: (seen.extend(batch), torch.zeros(()))[1]
-    learner.step(torch.arange(24))
+    learner.step(learner.draw(torch.arange(24)))
     _, labels, units = seen
     known = ~units.isnan()
     assert 0 < known.sum() < known.numel()

@@ -9,13 +9,13 @@ from torch.nn import functional as F
 
 from hmrm_lab.models.hmrm.fused_block import fused_bidirectional_scan
 from hmrm_lab.models.layers import Linear, is_stacked, uniform_like
-from hmrm_lab.models.scan import Backend, choose_backend, selective_scan
+from hmrm_lab.models.scan import Backend, bidirectional_scan, choose_backend
 
 DT_RANGE = (1e-3, 1e-1)  # of Mamba's initialisation
 
 
 class ScanInputs(NamedTuple):
-    """The arguments of `selective_scan`, forward then backward over the reversed tokens.
+    """What is scanned, forward and over the reversed tokens; steps are softplus(dt + dt_bias).
 
     x, dt (2, B, L, D); A (2, 1, D, N); B, C (2, B, L, N); skip (2, 1, D).
     """
@@ -56,8 +56,7 @@ class BidirectionalScan(nn.Module):
             weights = self.conv_weight, self.conv_bias, *selection, self.skip
             return fused_bidirectional_scan(xz, *weights)
         x, z = xz.chunk(2, dim=-1)
-        forward, backward = selective_scan(*self.scan_inputs(x), backend=self.scan)
-        return (forward + backward.flip(-2)) * F.silu(z)
+        return bidirectional_scan(self.scan_inputs(x), self.dt_bias, z, backend=self.scan)
 
     def scan_inputs(self, x: Tensor) -> ScanInputs:
         """Select the arguments of both scans from the tokens, (B, L, D)."""
@@ -65,7 +64,7 @@ class BidirectionalScan(nn.Module):
         both = F.silu(self._convolve(both))
         selected = self._by_direction(both, self.select)
         dt, B, C = selected.split([self.rank, self.state, self.state], dim=-1)
-        dt = F.softplus(self._by_direction(dt, self.dt_weight) + self.dt_bias[:, None, None])
+        dt = self._by_direction(dt, self.dt_weight)
         A, skip = -self.log_decay.exp()[:, None], self.skip[:, None]
         return ScanInputs(both, dt, A, B, C, skip)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from hmrm_lab.errors import InputError
 from hmrm_lab.models.hmrm.grained_mamba import BidirectionalScan, ScanInputs
@@ -21,7 +22,8 @@ class Inside:
 
     `attention` is (B, heads, 20, 20), 4 core regions and then 16 sub-regions; rows add up to one.
     None where there is no attention. `scans` has an entry for each block, by the name of its
-    module, such as `fine_encoder.mamba.blocks.0.scan`; with pixel tokens B is that of all regions.
+    module, such as `fine_encoder.mamba.blocks.0.scan`; with pixel tokens B is that of all regions,
+    and dt are the steps themselves, after softplus.
     """
 
     attention: Tensor | None
@@ -71,7 +73,9 @@ def look_inside(model: nn.Module, maps: Tensor) -> Inside:
                     attention = part.weights(inputs[part])
                 elif isinstance(part, BidirectionalScan):
                     tokens, _gates = inputs[part].chunk(2, dim=-1)
-                    scans[name] = ScanInputs(*map(Tensor.detach, part.scan_inputs(tokens)))
+                    scan = part.scan_inputs(tokens)
+                    dt = F.softplus(scan.dt + part.dt_bias[:, None, None])
+                    scans[name] = ScanInputs(*map(Tensor.detach, scan._replace(dt=dt)))
     finally:
         for hook in hooks:
             hook.remove()

@@ -3,7 +3,7 @@
 Machine code on the CPU, Triton on CUDA devices; float32. Or the kernel of the package mamba-ssm.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -18,80 +18,83 @@ from hmrm_lab.models.scan.machine_code import Flags, Scan, Work, make_work
 from hmrm_lab.models.scan.vector_math import Array
 
 Tensors = tuple[Tensor, ...]
+Kernels = tuple[Callable[..., Tensor], Callable[..., Tensors]]  # forward, backward
+OPERANDS = "Tensor x, Tensor dt, Tensor A, Tensor B, Tensor C, Tensor skip"
 
 
-@torch.library.custom_op("hmrm::selective_scan", mutates_args=(), device_types="cpu")
-def fused_scan(
-    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor, reverse: list[bool]
-) -> Tensor:
-    """Scan S sequences in G groups; group g runs backwards where `reverse[g]`.
+def _make_operator(name: str, operands: str, device: str, kernels: Kernels) -> tuple[Any, Any]:
+    """Make an operator of torch and its backward pass, which trace, stack and differentiate."""
+    count, kept = operands.count("Tensor"), torch.contiguous_format
+    gradients = f"({', '.join(['Tensor'] * count)})"
+    signatures = (
+        ("", f"({operands}, bool[] reverse) -> Tensor"),
+        ("_backward", f"(Tensor grad_y, {operands}, bool[] reverse) -> {gradients}"),
+    )
+    scan, differentiate = (
+        torch.library.custom_op(
+            f"hmrm::{name}{suffix}", kernel, mutates_args=(), device_types=device, schema=schema
+        )
+        for (suffix, schema), kernel in zip(signatures, kernels, strict=True)
+    )
 
-    x, dt (S, L, D); A (G, N, D), the transpose of the equation's, G divides S; B, C (S, L, N);
-    skip (G, D). Returns (S, L, D).
-    """
-    y = torch.zeros(x.shape)
-    add_scan((x, dt, A, B, C, skip), reverse, y)
+    def save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        *tensors, ctx.reverse = inputs
+        ctx.save_for_backward(*tensors)
+
+    def stack(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
+        """Scan stacked folds at once: the groups of one after those of another."""
+        *tensors, reverse = arguments
+        folds = info.batch_size
+        pairs = zip(tensors, in_dims, strict=False)  # the directions are of all folds
+        moved = [t.expand(folds, *t.shape) if at is None else t.movedim(at, 0) for t, at in pairs]
+        y = scan(*(tensor.flatten(0, 1) for tensor in moved), reverse * folds)
+        return y.unflatten(0, (folds, -1)), 0
+
+    def hand_back(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
+        return (*differentiate(grad_y, *ctx.saved_tensors, ctx.reverse), None)
+
+    scan.register_fake(lambda x, *_: torch.empty_like(x, memory_format=kept))
+    differentiate.register_fake(
+        lambda _, *all_: tuple(torch.empty_like(one, memory_format=kept) for one in all_[:count])
+    )
+    scan.register_autograd(hand_back, setup_context=save)
+    scan.register_vmap(stack)
+    return scan, differentiate
+
+
+def _on_cpu(*arguments: Any) -> Tensor:
+    add_scan(arguments[:6], arguments[6], y := torch.zeros(arguments[0].shape))
     return y
 
 
-@torch.library.custom_op(
-    "hmrm::selective_scan_backward",
-    mutates_args=(),
-    device_types="cpu",
-    schema="(Tensor grad_y, Tensor x, Tensor dt, Tensor A, Tensor B, Tensor C, Tensor skip,"
-    " bool[] reverse) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
-)
-def _backward(grad_y: Tensor, *arguments: Any) -> Tensors:
-    return differentiate_scan(arguments[:6], arguments[6], grad_y)
-
-
-@fused_scan.register_kernel("cuda")
-def _(*arguments: Any) -> Tensor:
+def _on_cuda(*arguments: Any) -> Tensor:
     from hmrm_lab.models.scan import triton_scan  # needs Triton
 
-    _check(arguments[:6], arguments[6])
+    _check(arguments[:-1], arguments[-1])
     return triton_scan.forward(*arguments)
 
 
-@_backward.register_kernel("cuda")
-def _(*arguments: Any) -> Tensors:
+def _back_on_cuda(*arguments: Any) -> Tensors:
     from hmrm_lab.models.scan import triton_scan
 
     return triton_scan.backward(*arguments)
 
 
-@fused_scan.register_fake
-def _(x: Tensor, *_: Any) -> Tensor:
-    return torch.empty_like(x, memory_format=torch.contiguous_format)
-
-
-@_backward.register_fake
-def _(grad_y: Tensor, *arguments: Any) -> Tensors:
-    kept = torch.contiguous_format
-    return tuple(torch.empty_like(tensor, memory_format=kept) for tensor in arguments[:6])
-
-
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *tensors, ctx.reverse = inputs
-    ctx.save_for_backward(*tensors)
-
-
-def _differentiate(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
-    return (*_backward(grad_y, *ctx.saved_tensors, ctx.reverse), None)
-
-
-fused_scan.register_autograd(_differentiate, setup_context=_save)
-
-
-@fused_scan.register_vmap
-def _(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Tensor, int]:
-    """Scan stacked folds at once: the groups of one after those of another."""
-    *tensors, reverse = arguments
-    folds = info.batch_size
-    pairs = zip(tensors, in_dims, strict=False)  # the directions are of all folds
-    moved = [t.expand(folds, *t.shape) if at is None else t.movedim(at, 0) for t, at in pairs]
-    y = fused_scan(*(tensor.flatten(0, 1) for tensor in moved), reverse * folds)
-    return y.unflatten(0, (folds, -1)), 0
+# Scans S sequences in G groups, group g backwards where `reverse[g]`; returns (S, L, D). Of x, dt
+# (S, L, D); A (G, N, D), the transpose of the equation's, G divides S; B, C (S, L, N); skip (G, D).
+fused_scan, _differentiate = _make_operator(
+    "selective_scan",
+    OPERANDS,
+    "cpu",
+    (_on_cpu, lambda grad_y, *scan: differentiate_scan(scan[:6], scan[6], grad_y)),
+)
+fused_scan.register_kernel("cuda")(_on_cuda)
+_differentiate.register_kernel("cuda")(_back_on_cuda)
+# The same with steps softplus(dt + bias) and y times SiLU(gate); bias (G, D), gate (S', L, D), that
+# S / S' groups share. A group that runs backwards comes reversed, but for its gate and y.
+gated_scan, _differentiate_gated = _make_operator(
+    "gated_scan", f"{OPERANDS}, Tensor bias, Tensor gate", "cuda", (_on_cuda, _back_on_cuda)
+)
 
 
 def add_scan(scan: Tensors, reverse: Sequence[bool], y: Tensor) -> None:
@@ -129,12 +132,15 @@ def to_array(tensor: Tensor) -> Array:
 
 def _check(scan: Tensors, reverse: Sequence[bool]) -> None:
     """Raise `ValueError` where shapes do not fit: the kernels check no bounds."""
-    x, dt, A, B, C, skip = scan
+    x, A, *gated = scan[0], scan[2], *scan[6:]
     (sequences, length, width), groups, states = x.shape, len(reverse), A.shape[1]
-    selected = (sequences, length, states)
-    expected = (tuple(x.shape), (groups, states, width), selected, selected, (groups, width))
-    shapes = tuple(tuple(tensor.shape) for tensor in (dt, A, B, C, skip))
-    if shapes != expected or not groups or sequences % groups:
+    selected, gates = (sequences, length, states), len(gated[1]) if gated else sequences
+    weights = (groups, width)
+    expected = [tuple(x.shape), (groups, states, width), selected, selected, weights]
+    expected += [weights, (gates, length, width)] if gated else []
+    shapes = [tuple(tensor.shape) for tensor in scan[1:]]
+    uneven = groups == 0 or sequences % groups or sequences % max(1, gates)
+    if shapes != expected or uneven or gates % max(1, sequences // groups):
         raise ValueError(f"shapes {shapes} do not go with x {tuple(x.shape)}, {groups} groups")
 
 
