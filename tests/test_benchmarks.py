@@ -61,9 +61,10 @@ def test_a_benchmark_that_breaks_leaves_the_others_alone(tmp_path: Path) -> None
     assert status == 1
 
 
-def test_the_command_measures_and_writes_json(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["tokens", pytest.param("selective_scan", marks=pytest.mark.full)])
+def test_the_command_measures_and_writes_json(name: str, tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
-    command = [HMRM, "bench", "selective_scan", "--quick", "--json", "--out", str(out)]
+    command = [HMRM, "bench", name, "--quick", "--json", "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     document = json.loads(done.stdout)
     assert json.loads(out.read_text()) == document

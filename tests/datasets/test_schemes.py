@@ -39,7 +39,7 @@ def test_a_difference_is_explained_row_by_row(tmp_path: Path) -> None:
     (root / "Cropped/sub03/EP002_01f").unlink()
     page = tmp_path / "page.html"
     done = check("casme2", root, "--classes", "casme2-5", "--json", "--html", page)
-    result = json.loads(done.stdout)
+    result = json.loads(done)
     told = [line.replace(str(path), "") for line in result["differences"]]
     assert [line.partition("; ")[0].strip() for line in told] == [
         *("disgust: 62 of 63", "happiness: 31 of 32"),
@@ -52,7 +52,7 @@ def test_a_difference_is_explained_row_by_row(tmp_path: Path) -> None:
     assert (result["usable"], units["clips"], units["counts"]["AU12"]) == (244, 243, 22)
     (cell,) = (one for one in result["findings"] if one["kind"] == "units")
     assert (cell["row"], cell["left_out"]) == (5, False)
-    text = check("casme2", root, "--classes", "casme2-5").stdout
+    text = check("casme2", root, "--classes", "casme2-5")
     assert "fear 2 (rows 255, 256)" in text and "AU12 22" in text
 
 
