@@ -116,8 +116,8 @@ def _backward(  # noqa: PLR0915  a kernel is one function
             b, c = tl.load(B + at * N + n, in_n, 0.0), tl.load(C + at * N + n, in_n, 0.0)
             gy = tl.load(grad_y + out, in_d, 0.0)
             before = tl.load(states + number * N * D, inside, 0.0)
-            slope = tl.sigmoid(dt_t + added)  # of softplus
             if GATED:
+                slope = tl.sigmoid(dt_t + added)  # of softplus
                 dt_t = _softplus(dt_t + added)
             decay, drive = tl.exp(dt_t[None, :] * decay_rate), (dt_t * x_t)[None, :]
             after = decay * before + b[:, None] * drive
