@@ -52,18 +52,34 @@ def test_a_step_has_the_losses_and_gradients_of_the_folds_alone(system: tuple[st
 
 
 class Cost(TorchDispatchMode):
-    """Count the operators that a card would launch, and the bytes that they write."""
+    """Count operators and the bytes that they make: all, or without views those of a card."""
 
-    operators = made = 0
+    def __init__(self, *, card: bool = False) -> None:
+        super().__init__()
+        self.card, self.operators, self.made = card, 0, 0
 
     def __torch_dispatch__(self, operator, types, args=(), kwargs=None) -> object:
         result = operator(*args, **(kwargs or {}))
         tensors = result if isinstance(result, (tuple, list)) else [result]
-        on_card = [one for one in tensors if isinstance(one, torch.Tensor) and one.is_meta]
-        if on_card and not operator.is_view:
-            self.made += sum(one.nbytes for one in on_card)
+        made = [one for one in tensors if isinstance(one, torch.Tensor)]
+        if not self.card or (any(one.is_meta for one in made) and not operator.is_view):
+            self.made += sum(one.nbytes for one in made)
             self.operators += 1
         return result
+
+
+def test_a_fold_more_is_more_data_and_few_more_operators() -> None:
+    """Of the 1,650 of a step it has only what it draws: an order, MotionMix, moves, dropout."""
+    costs = []
+    for count in (2, 6):
+        stack = Stack(load_config("default", system="hmrm"), FOLDS[:1] * count, device="cpu")
+        with Cost() as cost:
+            stack.steps(stack.draws([torch.arange(15)] * count))
+        costs.append(cost)
+    two, six = costs
+    assert 0 < six.operators - two.operators <= 4 * 100
+    assert two.operators <= 1900
+    assert six.made / two.made == pytest.approx(3, rel=0.02)
 
 
 @pytest.mark.parametrize(("tokens", "most_bytes"), [("windows", 16e6), ("pixels", 600e6)])
@@ -78,7 +94,7 @@ def test_a_fold_more_is_more_data_and_few_more_launches(
     config, costs = load_config("paper-literal", system="hmrm", overrides=changes), []
     for count in (2, 6):
         stack = Stack(config, FOLDS[:1] * count, device="meta")
-        with Cost() as cost:
+        with Cost(card=True) as cost:
             stack.steps(stack.draws([torch.arange(15)] * count))
         costs.append(cost)
     two, six = costs
